@@ -1,0 +1,1 @@
+"""Instrument drivers and frame players."""

@@ -1,0 +1,1 @@
+"""hilab: characterise stochastic devices, and train neural networks on them, pulse by pulse."""

@@ -1,0 +1,53 @@
+"""The base class of every protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from hilab.engine.messages import Column, Message
+
+if TYPE_CHECKING:
+    from hilab.bench import Bench
+
+
+class ProtocolParams(BaseModel):
+    """Typed parameters: unknown keys are refused, every field has a description and a unit in its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+ParamsT = TypeVar("ParamsT", bound=ProtocolParams)
+
+
+class Protocol(Generic[ParamsT]):
+    """A measurement or training procedure. Subclasses set `name`, `Params`, `streams` and `steps`.
+
+    The docstring's first line is the one-line help, the rest is the help page. An instance serves one run.
+    `seed` is the run's seed; `random(name)` gives independent named streams of it. `restored` is the
+    state of the checkpoint a resumed run goes on from (None in a fresh run).
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type[ProtocolParams]]
+
+    def __init__(self, params: ParamsT, seed: int = 0, restored: Mapping[str, Any] | None = None):
+        self.params = params
+        self.seed = seed
+        self.restored = restored
+
+    def random(self, name: str) -> np.random.Generator:
+        """The random stream of this name: the same for the same run seed, independent of the others."""
+        key = [int(byte) for byte in name.encode()]
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+    def streams(self) -> Mapping[str, Mapping[str, Column]]:
+        """The streams (tables) this run will write: name -> column name -> Column."""
+        raise NotImplementedError
+
+    def steps(self, bench: Bench) -> Iterator[Message]:
+        """The procedure itself."""
+        raise NotImplementedError

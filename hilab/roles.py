@@ -1,0 +1,212 @@
+"""Roles: what a protocol or a player needs of an instrument, as structural types.
+
+A driver takes a role by having its methods; nothing is inherited. SI units everywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from hilab.frames import DeviceCard, FrameBatch, FramePlan, FrameReadings
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers, parsed from the instrument's own identification."""
+
+    manufacturer: str
+    model: str
+    serial: str
+    firmware: str
+
+
+@dataclass(frozen=True)
+class SafeReport:
+    """Result of making one instrument safe: verified off, or not and why."""
+
+    instrument: str
+    verified: bool
+    detail: str = ""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """The bench's clock: wall time on real instruments, virtual time on an in-process simulation."""
+
+    def now(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+    def wait(self, event: threading.Event | None, timeout_s: float) -> bool:
+        """Sleep for timeout_s or until event is set; True if it is set."""
+        ...
+
+
+@runtime_checkable
+class Instrument(Protocol):
+    """Every driver. `model_pattern` is what Identity.model must contain."""
+
+    name: str
+    model_pattern: str
+
+    def identify(self) -> Identity: ...
+    def check_errors(self) -> list[str]:
+        """Drain the error queue; [] when it is empty."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What matters of the present settings, for the run file (plain values)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Output(Protocol):
+    """A driver that can put energy into the bench. The bench refuses one without these two."""
+
+    def make_safe(self) -> SafeReport:
+        """Everything off, now, whatever another thread is doing; never raises, never longer than 1.5 s."""
+        ...
+
+    def verify_safe(self) -> bool:
+        """Read back that it is off; False also when nobody answers."""
+        ...
+
+
+@runtime_checkable
+class BiasSource(Protocol):
+    """A direct current into the device, and the voltage it takes."""
+
+    def configure_bias(self, current_max_a: float, compliance_v: float) -> None: ...
+    def set_bias_a(self, current_a: float) -> None:
+        """Set the level; the output is switched on with the first call after `configure_bias`."""
+        ...
+
+    def bias_off(self) -> None: ...
+    def bias_voltage_v(self) -> float | None:
+        """Measured voltage across the source's terminals; None where the instrument has no meter."""
+        ...
+
+    def in_compliance(self) -> bool: ...
+
+
+@runtime_checkable
+class PulseSource(Protocol):
+    """One rectangular current pulse."""
+
+    def configure_pulse(self, current_max_a: float, compliance_v: float) -> None: ...
+    def pulse(self, amplitude_a: float, width_s: float) -> None:
+        """Play one pulse and come back when it is over (at most 250 ms of the lock at a time)."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A voltage."""
+
+    def configure_reader(self, range_v: float, integration_s: float) -> float:
+        """Set a fixed range and the integration time; return the integration really used (s)."""
+        ...
+
+    def read_v(self) -> float:
+        """One reading (V); nan on overload."""
+        ...
+
+    def noise_v(self, range_v: float, integration_s: float) -> float:
+        """Expected rms noise (V) from the driver's sourced table."""
+        ...
+
+
+@runtime_checkable
+class Switch(Protocol):
+    """Relays. Channel names are the instrument's own, such as '1!3'."""
+
+    settle_s: float
+
+    def open_all(self) -> None: ...
+    def close_channels(self, channels: tuple[str, ...]) -> None: ...
+    def closed_channels(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class FieldSource(Protocol):
+    """The current of a coil."""
+
+    def set_coil_a(self, current_a: float) -> None: ...
+    def coil_a(self) -> float:
+        """Measured coil current (A)."""
+        ...
+
+    def coil_off(self) -> None: ...
+
+
+@runtime_checkable
+class FieldMeter(Protocol):
+    """The field at the probe."""
+
+    def read_field_t(self) -> float: ...
+
+
+class Station(Protocol):
+    """What a player sees of the bench."""
+
+    clock: Clock
+    devices: Mapping[str, DeviceCard]
+
+    def role(self, name: str) -> Any:
+        """The driver that plays this role ("pulse_source", "bias_source", "reader", "switch", ...).
+
+        Raises KeyError naming the role when the bench has none.
+        """
+        ...
+
+    def route(self, device: str, port: str = "hall") -> None:
+        """Connect the device's current line to the source and `port` to the reader.
+
+        Cold switching: sources are at zero and off before any relay moves. No-op if already so.
+        """
+        ...
+
+    def instrument_name(self, role: str) -> str: ...
+
+
+class Player(Protocol):
+    """A strategy that plays frame batches on the instruments at hand. Built as Player(station)."""
+
+    name: str
+
+    @classmethod
+    def unsuitable(cls, station: Station) -> str:
+        """Why this bench cannot host the player; '' if it can."""
+        ...
+
+    def plan(self, batch: FrameBatch) -> FramePlan:
+        """Check, quantise, split and price the batch; PlanRefused with every reason at once."""
+        ...
+
+    def play(
+        self,
+        plan: FramePlan,
+        *,
+        on_chunk: Callable[[int], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> FrameReadings:
+        """Play the plan. on_chunk(frames done) after each load.
+
+        When stop is set: abort the instrument's programme, return what was measured, the rest MISSING.
+        """
+        ...
+
+
+class SimulatedBench(Protocol):
+    """What a factory of the entry-point group `hilab.sim_benches` returns. hilab looks no further inside."""
+
+    visa_library: Any
+    clock: Clock
+    addresses: Mapping[str, str]
+
+    def snapshot(self) -> bytes: ...
+    def restore(self, state: bytes) -> None: ...
+    def close(self) -> None: ...

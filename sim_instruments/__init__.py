@@ -1,0 +1,1 @@
+"""Simulated instruments, coupled through simulated devices; they know nothing of hilab."""

@@ -1,0 +1,1 @@
+"""scpi of the simulated bench."""

@@ -1,0 +1,1 @@
+"""tsp of the simulated bench."""

@@ -1,0 +1,1 @@
+"""world of the simulated bench."""

@@ -1,0 +1,170 @@
+"""The seams inside the simulation: what a transport asks of an instrument, and an instrument of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Link:
+    """How messages reach an instrument. terminator ends its replies on a byte stream (socket);
+    latency_s is the bus cost of one message, bytes_per_s the bandwidth."""
+
+    terminator: bytes
+    latency_s: float
+    bytes_per_s: float
+
+
+class SimInstrument(Protocol):
+    """A box. It is driven by complete program messages; its state lives between them.
+
+    Time: the transport calls world.advance(now) before each call, so the instrument only ever looks
+    at world.now. A reply may carry the time from which it can be read (long measurements); the
+    instrument itself never sleeps and never blocks.
+    """
+
+    name: str
+    link: Link
+
+    def message(self, data: bytes) -> None:
+        """One complete program message, terminator removed. Replies are queued inside."""
+        ...
+
+    def reply(self, now: float) -> bytes | None:
+        """Take the queued reply (with its terminator) if it is ready at `now`; None if nothing is."""
+        ...
+
+    def reply_ready_s(self) -> float | None:
+        """Time from which the queued reply can be read; None if there is none.
+
+        The transport may call `unterminated()` when a reader times out with nothing queued (-420).
+        """
+        ...
+
+    def unterminated(self) -> None: ...
+    def device_clear(self) -> None:
+        """IEEE 488.1 DCL/SDC: forget input and replies; what is sourced goes on."""
+        ...
+
+    def status_byte(self) -> int: ...
+    def trigger(self) -> None:
+        """Group execute trigger (*TRG)."""
+        ...
+
+    def advance(self, now: float) -> None:
+        """Play everything of a running programme that ended by `now`. Called in time order."""
+        ...
+
+    def power_cycle(self) -> None: ...
+    def snapshot(self) -> dict[str, Any]:
+        """State as plain values (numbers, strings, bytes, lists, dicts, numpy arrays)."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a source terminal holds between pulses: a current into a compliance, or an open relay.
+
+    connected False means an open output relay (no current can flow). voltage_mode sources hold
+    `value` volts with a current limit instead (`limit` is then ampere).
+    """
+
+    value: float
+    limit: float
+    connected: bool
+    voltage_mode: bool = False
+
+
+@dataclass(frozen=True)
+class PulseTrain:
+    """n rectangular current pulses from one terminal: level (A), start (s), width (s), each (n,).
+
+    Ascending and not overlapping; between pulses the terminal is at base_a. limit_v is the compliance.
+    """
+
+    level_a: FloatArray
+    start_s: FloatArray
+    width_s: FloatArray
+    base_a: float
+    limit_v: float
+
+
+class PlayTrace(Protocol):
+    """What a train did, pulse by pulse; all arrays (n,)."""
+
+    current_a: FloatArray  # what really flowed (compliance limits it)
+    voltage_v: FloatArray  # across the source's terminals during the pulse
+    compliance: BoolArray
+
+    def sensed_v(self, terminal: str) -> FloatArray:
+        """(n,) true voltage across another terminal pair during each pulse, before reader noise.
+        nan where that terminal is connected to nothing."""
+        ...
+
+    def sensed_base_v(self, terminal: str) -> FloatArray:
+        """(n,) the same just after each pulse, with the source at base_a."""
+        ...
+
+
+class World(Protocol):
+    """The physical side that all instruments of one bench share."""
+
+    now: float
+
+    def stream(self, name: str) -> np.random.Generator:
+        """The named random stream (created from the bench's seed; part of the snapshot)."""
+        ...
+
+    def set_level(self, terminal: str, level: Level) -> None:
+        """The source terminal ('smu.a') changes what it holds, from world.now on."""
+        ...
+
+    def source_state(self, terminal: str) -> tuple[float, float, bool]:
+        """(voltage_v, current_a, in compliance) at a source terminal now."""
+        ...
+
+    def play(self, terminal: str, train: PulseTrain) -> PlayTrace:
+        """Play a train that lies in the past up to world.now and after the last one of this terminal."""
+        ...
+
+    def sense(self, terminal: str) -> float:
+        """True voltage across a reader's terminal pair now; nan if connected to nothing (open leads)."""
+        ...
+
+    def close_relay(self, channel: str) -> None:
+        """A relay 'mux.1!3' closes now. Closing or opening under current is a recorded wiring fault."""
+        ...
+
+    def open_relay(self, channel: str) -> None: ...
+    def set_coil(self, terminal: str, current_a: float, time_constant_s: float) -> None:
+        """The coil supply 'magnet.out' heads for current_a exponentially from its present value."""
+        ...
+
+    def coil_a(self, terminal: str) -> float:
+        """Current in the coil now."""
+        ...
+
+    def field_t(self, probe: str) -> float:
+        """True field along a gaussmeter's probe axis now (T)."""
+        ...
+
+    def wired(self, terminal: str) -> str | None:
+        """The other end of a plain cable ('source.rs232' -> 'nvm.rs232'); None if nothing is wired."""
+        ...
+
+    def instrument(self, name: str) -> Any:
+        """The simulated instrument of that name (for cables that carry commands or triggers)."""
+        ...
+
+    def fault(self, text: str) -> None:
+        """Record a wiring fault (two live sources on one line, hot switching ...)."""
+        ...
