@@ -1,0 +1,77 @@
+"""What several protocols share: choosing devices, default read currents, recording frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hilab.engine.messages import Column, Reading
+from hilab.errors import UsageError
+from hilab.frames import FrameBatch, FrameReadings
+
+if TYPE_CHECKING:
+    from hilab.bench import Bench
+
+READ_FRACTION = 0.5  # of the device's read limit; 12 % of I50 on the embedded sample
+
+FRAME_COLUMNS: Mapping[str, Column] = {
+    "device": Column("S32"),
+    "write_a": Column("f8", "A"),
+    "reset_a": Column("f8", "A"),
+    "read_a": Column("f8", "A"),
+    "write_width_s": Column("f8", "s"),
+    "voltage_v": Column("f8", "V"),
+    "reset_voltage_v": Column("f8", "V"),
+    "time_s": Column("f8", "s"),
+    "flags": Column("u2"),
+}
+
+
+def chosen_devices(bench: Bench, names: Sequence[str]) -> tuple[str, ...]:
+    """The devices asked for, or all of the bench; UsageError naming those that are not there."""
+    unknown = [name for name in names if name not in bench.devices]
+    if unknown:
+        raise UsageError(
+            f"devices: {', '.join(unknown)} not on this bench; it has {', '.join(bench.devices)}"
+        )
+    return tuple(names) or tuple(bench.devices)
+
+
+def read_currents(bench: Bench, devices: Sequence[str], read_a: float | None) -> np.ndarray:
+    """(D,) read current of each device: as asked, else half of what the device may be read with."""
+    if read_a is not None:
+        return np.full(len(devices), read_a)
+    return np.array([READ_FRACTION * bench.devices[name].limits.read_max_a for name in devices])
+
+
+def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "frames") -> Reading:
+    """The rows that record a played batch in full."""
+    names = np.array([name.encode() for name in batch.devices], dtype="S32")
+    count = len(batch)
+    return Reading(
+        stream,
+        {
+            "device": names[batch.device],
+            "write_a": batch.write_a,
+            "reset_a": batch.reset_a,
+            "read_a": batch.read_a,
+            "write_width_s": np.full(count, batch.write_width_s),
+            "voltage_v": readings.voltage_v,
+            "reset_voltage_v": readings.reset_voltage_v,
+            "time_s": readings.time_s,
+            "flags": readings.flags,
+        },
+    )
+
+
+def device_column(names: Sequence[str]) -> np.ndarray:
+    """Device names as the fixed-length bytes a stream holds."""
+    return np.array([name.encode() for name in names], dtype="S32")
+
+
+def drain(steps: Iterator[object]) -> None:
+    """Run a generator for its effects only."""
+    for _ in steps:
+        pass
