@@ -1,1 +1,1 @@
-"""scpi of the simulated bench."""
+"""SCPI: message parser, command tree, status model, and the base class of the SCPI boxes."""
