@@ -1,1 +1,4 @@
-"""hilab.analysis."""
+"""What readings say about devices: states, switching statistics, fits, loops, device-to-device report.
+
+numpy and scipy only. Import the module you need; nothing is loaded here.
+"""
