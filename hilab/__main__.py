@@ -1,0 +1,5 @@
+"""`python -m hilab` is `hilab`."""
+
+from hilab.cli.main import main
+
+main()

@@ -1,0 +1,149 @@
+"""Opening a bench: locks, drivers, identities, and everything off before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pyvisa.errors import Error as VisaError
+
+from hilab import paths, plugins
+from hilab.bench.check import read_bench_file
+from hilab.bench.clock import WallClock
+from hilab.bench.file import SIM, BenchFile
+from hilab.bench.locks import AddressLock
+from hilab.bench.safety import make_all_safe, missing_safety
+from hilab.bench.station import Bench, _close
+from hilab.bench.wear import WearLedger
+from hilab.errors import BenchError, BenchFileError
+from hilab.roles import Clock, Identity, SimulatedBench
+
+TALKING_FAILED = (VisaError, OSError, ValueError)
+"""What PyVISA and PyMeasure raise when an instrument does not answer, or not as it should."""
+
+
+def open_bench(path: str | Path, *, seed: int = 0, overrides: Mapping[str, Any] | None = None) -> Bench:
+    """Open the bench that the file at `path` describes (or a known one by name: "sot_fast").
+
+    seed: the run's seed, for the noise of a simulated bench. overrides: dotted keys of the bench file and
+    the values that replace them, such as {"simulation.setting": "ideal"}.
+
+    Raises BenchFileError with every problem of the file; BenchError when an address is held by another
+    process, an instrument does not answer, answers as somebody else, or is not verified off. What was
+    opened until then is made safe and closed.
+    """
+    path = paths.find_bench(path)
+    file = read_bench_file(path, overrides)
+    classes = _driver_classes(file)
+    with ExitStack() as undo:
+        locks = _lock(file, undo)
+        twin = _twin(file, seed, undo)
+        clock: Clock = twin.clock if twin else WallClock()
+        drivers: dict[str, Any] = {}
+        try:
+            for name, driver_class in classes.items():
+                driver = _connect(name, driver_class, file, clock, twin)
+                undo.callback(_close, name, driver)
+                _recognise(name, driver, file, twin)
+                drivers[name] = driver  # from here on it may be spoken to
+            _switch_off(drivers, file, guarded=twin is None)
+            ledger = WearLedger(paths.wear_file(), ledger_name(file))
+            undo.callback(ledger.close)
+            bench = Bench(file, path, drivers, clock, ledger, twin, locks)
+        except BaseException:
+            make_all_safe(drivers, file.roles, guarded=twin is None)
+            raise
+        undo.pop_all()
+        return bench
+
+
+def ledger_name(file: BenchFile) -> str:
+    """The sample's name in the wear ledger; the twin's pulses are not charged to the real chip."""
+    return f"{file.sample} (simulated)" if file.simulated else file.sample
+
+
+def _driver_classes(file: BenchFile) -> dict[str, Any]:
+    classes, problems = {}, []
+    for name, entry in file.instruments.items():
+        classes[name] = plugins.load(plugins.DRIVERS, entry.driver)
+        said = missing_safety(classes[name])
+        if said:
+            problems.append(f"the driver {entry.driver!r} of {name!r} is refused: {said}")
+    if problems:
+        raise BenchError("\n".join(problems))
+    return classes
+
+
+def _lock(file: BenchFile, undo: ExitStack) -> tuple[AddressLock, ...]:
+    locks = []
+    for entry in file.instruments.values():
+        if entry.address != SIM:
+            locks.append(AddressLock(entry.address, file.name))
+            undo.callback(locks[-1].release)
+    return tuple(locks)
+
+
+def _twin(file: BenchFile, seed: int, undo: ExitStack) -> SimulatedBench | None:
+    """The simulated bench; it gets the tables of the bench file as plain dictionaries."""
+    if not file.simulated:
+        return None
+    simulation = dict(file.simulation or {})
+    build = plugins.load(plugins.SIM_BENCHES, str(simulation.pop("bench", "")))
+    plain = file.model_dump(by_alias=True, exclude={"simulation"})
+    try:
+        twin: SimulatedBench = build(
+            instruments=plain["instruments"],
+            wires=plain["wires"],
+            devices=plain["devices"],
+            field={} if file.field is None else plain["field"],
+            simulation=simulation,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise BenchFileError(f"the simulated bench refuses the bench file: {error}") from error
+    undo.callback(_close, "the simulated bench", twin)
+    return twin
+
+
+def _connect(name: str, driver_class: Any, file: BenchFile, clock: Clock, twin: SimulatedBench | None) -> Any:
+    """Open does no more than open."""
+    entry = file.instruments[name]
+    address = twin.addresses[name] if twin else entry.address
+    try:
+        return driver_class(
+            address,
+            name=name,
+            visa_library=twin.visa_library if twin else None,
+            clock=clock,
+            options=dict(entry.options),
+        )
+    except TALKING_FAILED as error:
+        raise BenchError(f"{name!r} at {address} cannot be opened: {error}") from error
+
+
+def _recognise(name: str, driver: Any, file: BenchFile, twin: SimulatedBench | None) -> None:
+    """Refuse an instrument that is not the one the driver speaks to, before anything else is sent to it."""
+    address = twin.addresses[name] if twin else file.instruments[name].address
+    try:
+        who: Identity = driver.identify()
+    except TALKING_FAILED as error:
+        raise BenchError(
+            f"{name!r} at {address} does not say who it is ({error}): check its address, and that it is "
+            f"switched on"
+        ) from error
+    if driver.model_pattern not in who.model:
+        raise BenchError(
+            f"{name!r} at {address} answers as {who.manufacturer} {who.model}, but the driver "
+            f"{file.instruments[name].driver!r} speaks to a {driver.model_pattern}: check the address; "
+            f"nothing else was sent to it"
+        )
+
+
+def _switch_off(drivers: Mapping[str, Any], file: BenchFile, *, guarded: bool) -> None:
+    """An instrument may still source from an earlier day: off and verified before the bench is used."""
+    bad = [report for report in make_all_safe(drivers, file.roles, guarded=guarded) if not report.verified]
+    if bad:
+        said = "; ".join(f"{report.instrument!r} {report.detail}".strip() for report in bad)
+        raise BenchError(f"the bench is not used because it is not verified off: {said}")

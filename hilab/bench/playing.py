@@ -1,0 +1,225 @@
+"""Frame batches: which player plays them, what forbids it, and what they cost the devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hilab import plugins
+from hilab.bench.wear import WearLedger
+from hilab.errors import UsageError
+from hilab.frames import DeviceCard, Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, PlanRefused
+from hilab.roles import Player, Station
+
+SLACK = 1 + 1e-9
+"""A current equal to its limit is allowed, whatever rounding did to it."""
+
+
+class Playing:
+    """Plans batches with the fastest suitable player and plays them, with the wear counted beforehand."""
+
+    def __init__(self, station: Station, ledger: WearLedger, misread_limit: float):
+        self._station = station
+        self._ledger = ledger
+        self._misread_limit = misread_limit
+        self._players: dict[str, Player] = {}
+        self._unsuitable: dict[str, str] | None = None
+        self._fastest: dict[Any, str] = {}
+
+    def suitable(self) -> dict[str, str]:
+        """player -> why it cannot play on this bench; '' if it can."""
+        if self._unsuitable is None:
+            self._unsuitable = {
+                name: plugins.load(plugins.PLAYERS, name).unsuitable(self._station)
+                for name in plugins.names(plugins.PLAYERS)
+            }
+        return dict(self._unsuitable)
+
+    def plan(self, batch: FrameBatch, player: str | None) -> FramePlan:
+        """The fastest plan that nothing forbids; PlanRefused with every reason otherwise."""
+        unknown = sorted(set(batch.devices) - set(self._station.devices))
+        if unknown:
+            raise PlanRefused([plugins.unknown("device", name, self._station.devices) for name in unknown])
+        if not len(batch):
+            raise PlanRefused(["the batch holds no frames"])
+        if player is None and (known := self._fastest.get(_alike(batch))):
+            try:
+                return self._checked(self._player(known).plan(batch))
+            except PlanRefused:
+                pass  # perhaps another player can; if not, all reasons are said below
+        plans, refused = self._all_plans(batch, player)
+        if not plans:
+            raise PlanRefused(_without_repetition(refused))
+        best = min(plans, key=lambda plan: plan.duration_s)
+        if player is None:
+            self._fastest[_alike(batch)] = best.player
+        return best
+
+    def play(
+        self, plan: FramePlan, on_chunk: Callable[[int], None] | None, stop: threading.Event
+    ) -> FrameReadings:
+        """Count the pulses, play, and take back those of programmes that were never started."""
+        player = self._player(plan.player)
+        self._ledger.debit(plan.pulses)
+        readings = player.play(plan, on_chunk=on_chunk, stop=stop)
+        unplayed = never_started(plan, readings)
+        if unplayed.size:
+            self._ledger.credit(plan.batch.take(unplayed).pulses())
+        return readings
+
+    def _all_plans(
+        self, batch: FrameBatch, player: str | None
+    ) -> tuple[list[FramePlan], dict[str, tuple[str, ...]]]:
+        plans, refused = [], {}
+        for name in self._candidates(player):
+            try:
+                plans.append(self._checked(self._player(name).plan(batch)))
+            except PlanRefused as error:
+                refused[name] = error.reasons
+        return plans, refused
+
+    def _candidates(self, player: str | None) -> list[str]:
+        suitable = self.suitable()
+        if player is None:
+            chosen = [name for name, reason in suitable.items() if not reason]
+            if not chosen:
+                raise PlanRefused([f"{name}: {reason}" for name, reason in suitable.items()])
+            return chosen
+        if player not in suitable:
+            raise UsageError(plugins.unknown("player", player, suitable))
+        if suitable[player]:
+            raise PlanRefused([f"{player}: {suitable[player]}"])
+        return [player]
+
+    def _player(self, name: str) -> Player:
+        if name not in self._players:
+            self._players[name] = plugins.load(plugins.PLAYERS, name)(self._station)
+        return self._players[name]
+
+    def _checked(self, plan: FramePlan) -> FramePlan:
+        """The plan itself, if envelope, misread limit and wear budget allow it."""
+        devices = self._station.devices
+        reasons = [
+            *envelope_reasons(plan.batch, devices),
+            *_misread_reasons(plan, self._misread_limit),
+            *wear_reasons(plan.pulses, devices, self._ledger.all()),
+        ]
+        if reasons:
+            raise PlanRefused(reasons)
+        return plan
+
+
+def envelope_reasons(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> Iterator[str]:
+    """One sentence for each amplitude of each device that is above what it may bear."""
+    cards = [devices[name] for name in batch.devices]
+    asked = [
+        ("read", batch.read_a, [card.limits.read_max_a for card in cards], "read_max_a"),
+        (
+            "write",
+            batch.write_a,
+            [card.limits.current_max_a(batch.write_width_s) for card in cards],
+            f"pulse_max_a at {batch.write_width_s * 1e6:g} us",
+        ),
+    ]
+    if batch.reset_count:
+        limits = [card.limits.current_max_a(batch.reset_width_s) for card in cards]
+        asked.append(("reset", batch.reset_a, limits, f"pulse_max_a at {batch.reset_width_s * 1e6:g} us"))
+    for what, amplitude_a, limits, key in asked:
+        for name, got_a, limit_a in _above(batch, amplitude_a, limits):
+            yield (
+                f"{name}: a {what} amplitude of {got_a * 1e3:.4g} mA is above its envelope of "
+                f"{limit_a * 1e3:.4g} mA ({key})"
+            )
+        volts = [card.limits.voltage_max_v / card.r_ohm for card in cards]
+        for name, got_a, limit_a in _above(batch, amplitude_a, volts):
+            yield (
+                f"{name}: a {what} amplitude of {got_a * 1e3:.4g} mA needs more than voltage_max_v across the "
+                f"line, which allows {limit_a * 1e3:.4g} mA"
+            )
+
+
+def _above(
+    batch: FrameBatch, amplitude_a: FloatArray, limits: Iterable[float]
+) -> Iterator[tuple[str, float, float]]:
+    """(device, largest amplitude, limit) where a device's limit is exceeded."""
+    limit_a = np.array(list(limits))
+    size_a = np.abs(amplitude_a)
+    over = size_a > limit_a[batch.device] * SLACK
+    if over.any():
+        for number in np.unique(batch.device[over]):
+            largest_a = size_a[over & (batch.device == number)].max()
+            yield batch.devices[number], float(largest_a), float(limit_a[number])
+
+
+def _misread_reasons(plan: FramePlan, limit: float) -> Iterator[str]:
+    for name, chance in plan.misread_probability.items():
+        if not chance <= limit:
+            read_a = np.abs(plan.batch.read_a[plan.batch.device == plan.batch.devices.index(name)]).min()
+            yield (
+                f"{name}: a read of {read_a * 1e3:.3g} mA over {plan.batch.integration_s * 1e3:.3g} ms cannot "
+                f"tell the states apart (misread probability {chance:.2g}, limit {limit:.2g}): read longer or "
+                f"with more current"
+            )
+
+
+def wear_reasons(
+    pulses: Mapping[str, tuple[int, int]],
+    devices: Mapping[str, DeviceCard],
+    counted: Mapping[str, tuple[int, int]],
+) -> Iterator[str]:
+    """One sentence for each device whose pulse budget would be exceeded."""
+    for name, asked in pulses.items():
+        had, budget = sum(counted.get(name, (0, 0))), devices[name].limits.pulses_max
+        if had + sum(asked) > budget:
+            yield (
+                f"{name}: {sum(asked)} more pulses on top of {had} are above its budget of {budget} (pulses_max): "
+                f"use another device, or name a fresh sample"
+            )
+
+
+def never_started(plan: FramePlan, readings: FrameReadings) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Frames of the programmes after the one that was in flight when playing ended.
+
+    The first programme with a missing frame may have been running: its pulses stay counted, so that the
+    counted wear is never less than the true wear.
+    """
+    missing = (readings.flags & np.uint16(int(Flag.MISSING))) != 0
+    if not missing.any():
+        return np.empty(0, dtype=np.int64)
+    unplayed = []
+    in_flight = False
+    for load in plan.loads:
+        frames = plan.order[load.start : load.stop]
+        if in_flight and missing[frames].all():
+            unplayed.append(frames)
+        in_flight = in_flight or bool(missing[frames].any())
+    return np.concatenate(unplayed) if unplayed else np.empty(0, dtype=np.int64)
+
+
+def _alike(batch: FrameBatch) -> Any:
+    """Batches with the same key are played fastest by the same player."""
+    return (
+        len(batch).bit_length(),
+        batch.reset_width_s,
+        batch.write_width_s,
+        batch.reset_count,
+        batch.reset_gap_s,
+        batch.reset_wait_s,
+        batch.read_wait_s,
+        batch.integration_s,
+        batch.verify_reset,
+        batch.ordered,
+    )
+
+
+def _without_repetition(refused: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Reasons that all players share once, the others with the player's name."""
+    shared = set.intersection(*(set(reasons) for reasons in refused.values())) if refused else set()
+    first = next(iter(refused.values()), ())
+    said = [reason for reason in first if reason in shared]
+    for name, reasons in refused.items():
+        said += [f"{name}: {reason}" for reason in reasons if reason not in shared]
+    return said

@@ -1,0 +1,293 @@
+"""The bench as protocols see it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from hilab.bench import reading
+from hilab.bench.field import FieldControl, FieldReading
+from hilab.bench.file import BenchFile
+from hilab.bench.locks import AddressLock
+from hilab.bench.playing import SLACK, Playing, wear_reasons
+from hilab.bench.reading import PortReading
+from hilab.bench.routing import Router
+from hilab.bench.safety import make_all_safe, sources
+from hilab.bench.wear import WearLedger
+from hilab.errors import Aborted, BenchError
+from hilab.frames import DeviceCard, FrameBatch, FramePlan, FrameReadings
+from hilab.plugins import unknown
+from hilab.roles import Clock, Identity, SafeReport, SimulatedBench
+
+log = logging.getLogger(__name__)
+
+
+class Bench:
+    """Instruments, wiring and devices of one bench file, opened. Use it as a context manager.
+
+    Whatever happens inside, leaving makes everything safe. `stop` set by any thread ends waiting calls
+    with Aborted. All values in SI units.
+    """
+
+    def __init__(
+        self,
+        file: BenchFile,
+        path: Path,
+        drivers: Mapping[str, Any],
+        clock: Clock,
+        ledger: WearLedger,
+        twin: SimulatedBench | None = None,
+        locks: tuple[AddressLock, ...] = (),
+    ):
+        self.file = file
+        self.path = path
+        self.clock = clock
+        self.stop = threading.Event()
+        self.instruments: dict[str, Any] = dict(drivers)
+        self.devices: Mapping[str, DeviceCard] = MappingProxyType(
+            {name: entry.card(name) for name, entry in file.devices.items()}
+        )
+        self.last_safe: tuple[SafeReport, ...] = ()
+        self._ledger = ledger
+        self._twin = twin
+        self._locks = locks
+        self._closed = False
+        self._router = Router(self.devices, drivers, sources(drivers, file.roles), clock)
+        self._playing = Playing(self, ledger, file.misread_limit)
+        self._field = self._field_control()
+
+    # ---- what it is ---------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def sample(self) -> str:
+        return self.file.sample
+
+    @property
+    def operator(self) -> str:
+        return self.file.operator
+
+    @property
+    def note(self) -> str:
+        return self.file.note
+
+    @property
+    def simulated(self) -> bool:
+        """True if the simulated twin plays the instruments."""
+        return self._twin is not None
+
+    def role(self, name: str) -> Any:
+        """The driver that plays this role; KeyError naming the role if nobody does."""
+        return self.instruments[self.instrument_name(name)]
+
+    def has_role(self, name: str) -> bool:
+        return name in self.file.roles
+
+    def instrument_name(self, role: str) -> str:
+        """The instrument's name in the bench file; KeyError naming the role if nobody plays it."""
+        if role not in self.file.roles:
+            raise KeyError(f"the bench {self.name!r} has no {role!r}: name one in its [roles]")
+        return self.file.roles[role]
+
+    def card(self, device: str) -> DeviceCard:
+        """The device's card; BenchError naming the nearest for an unknown one."""
+        if device not in self.devices:
+            raise BenchError(unknown("device", device, self.devices))
+        return self.devices[device]
+
+    def identify(self) -> dict[str, Identity]:
+        """Who answers: instrument -> identity."""
+        return {name: driver.identify() for name, driver in self.instruments.items()}
+
+    def settings(self) -> dict[str, Any]:
+        """The present settings of every instrument, for the run file."""
+        return {name: driver.settings() for name, driver in self.instruments.items()}
+
+    def wear(self, device: str) -> tuple[int, int]:
+        """(positive, negative) pulses that the device has had so far, on whatever bench."""
+        return self._ledger.counted(self.card(device).name)
+
+    # ---- frames -------------------------------------------------------------------------------
+
+    def suitable_players(self) -> dict[str, str]:
+        """player -> why it cannot play on this bench; '' if it can."""
+        return self._playing.suitable()
+
+    def plan(self, batch: FrameBatch, player: str | None = None) -> FramePlan:
+        """How the batch will be played, and its cost: by `player`, else by the fastest that can.
+
+        Raises PlanRefused with every reason (envelope, misread limit, pulse budget, instruments).
+        """
+        return self._playing.plan(batch, player)
+
+    def play(self, plan: FramePlan, on_chunk: Callable[[int], None] | None = None) -> FrameReadings:
+        """Play a plan; its pulses are counted on disk before the first. Aborted if `stop` was set."""
+        self.check_stop()
+        readings = self._playing.play(plan, on_chunk, self.stop)
+        self.check_stop()
+        return readings
+
+    # ---- by hand ------------------------------------------------------------------------------
+
+    def route(self, device: str, port: str = "hall") -> None:
+        """Connect the device's current line and `port`; sources are verified off before a relay moves."""
+        self._router.connect(self.card(device).name, port)
+
+    def read_port(
+        self,
+        device: str,
+        port: str,
+        current_a: float,
+        *,
+        reversals: int = 1,
+        integration_s: float = 0.02,
+        settle_s: float | None = None,
+    ) -> PortReading:
+        """Drive current_a through the device and read the voltage at `port`.
+
+        port: "hall", "longitudinal", or "current" (the line itself, with the source's own meter).
+
+        With reversals n >= 1 n pairs of +I and -I are averaged, with 0 one reading at +I. The range grows
+        from what the device's card lets expect. BenchError above the device's read_max_a.
+        """
+        self.check_stop()
+        return reading.read_port(
+            self,
+            device,
+            port,
+            current_a,
+            reversals=reversals,
+            integration_s=integration_s,
+            settle_s=settle_s,
+        )
+
+    def pulse(self, device: str, amplitude_a: float, width_s: float) -> None:
+        """One rectangular current pulse, inside the device's envelope and pulse budget; counted as wear."""
+        self.check_stop()
+        card = self.card(device)
+        self._refuse_pulse(card, amplitude_a, width_s)
+        counts = {device: (int(amplitude_a > 0), int(amplitude_a < 0))}
+        reasons = list(wear_reasons(counts, self.devices, self._ledger.all()))
+        if reasons:
+            raise BenchError(reasons[0])
+        if self._router.device != device:
+            self.route(device, "hall" if "hall" in card.ports else "current")
+        source = self.role("pulse_source")
+        source.configure_pulse(card.limits.current_max_a(width_s), card.limits.voltage_max_v)
+        self._ledger.debit(counts)
+        source.pulse(amplitude_a, width_s)
+
+    def _refuse_pulse(self, card: DeviceCard, amplitude_a: float, width_s: float) -> None:
+        if not (math.isfinite(width_s) and width_s > 0):
+            raise BenchError(f"a pulse width must be a positive time in seconds, got {width_s}")
+        limit_a = min(card.limits.current_max_a(width_s), card.limits.voltage_max_v / card.r_ohm)
+        if not (math.isfinite(amplitude_a) and 0 < abs(amplitude_a) <= limit_a * SLACK):
+            raise BenchError(
+                f"{card.name}: a pulse of {amplitude_a * 1e3:.4g} mA and {width_s * 1e6:g} us is outside its "
+                f"envelope: it must not be 0 and at most {limit_a * 1e3:.4g} mA (pulse_max_a, voltage_max_v)"
+            )
+
+    # ---- field --------------------------------------------------------------------------------
+
+    def set_field(self, field_t: float, *, tolerance_t: float = 5e-5, timeout_s: float = 30) -> FieldReading:
+        """Ramp to field_t (T) and wait until the gaussmeter reads it within the tolerance.
+
+        settled is False where that takes longer than timeout_s. BenchError above the coil's limit or the
+        envelope of any device on the chuck, or where coil and gaussmeter contradict each other.
+        """
+        self.check_stop()
+        control = self._need_field()
+        control.refuse(field_t, self.devices.values())
+        return control.set(field_t, tolerance_t, timeout_s)
+
+    def field_off(self) -> None:
+        """Ramp the field to zero and switch the coil supply off."""
+        self._need_field().off()
+
+    def _need_field(self) -> FieldControl:
+        if self._field is None:
+            raise BenchError(
+                f"the bench {self.name!r} has no field: it needs the roles field_source and field_meter, "
+                f"and [field]"
+            )
+        return self._field
+
+    def _field_control(self) -> FieldControl | None:
+        if self.file.field is None or not (self.has_role("field_source") and self.has_role("field_meter")):
+            return None
+        return FieldControl(
+            self.role("field_source"), self.role("field_meter"), self.file.field, self.clock, self.sleep
+        )
+
+    # ---- time and ending ----------------------------------------------------------------------
+
+    def sleep(self, seconds: float) -> None:
+        """Let bench time pass; Aborted as soon as `stop` is set."""
+        self.clock.wait(self.stop, seconds)
+        self.check_stop()
+
+    def check_stop(self) -> None:
+        """Aborted if the run was told to stop."""
+        if self.stop.is_set():
+            raise Aborted("the bench was told to stop")
+
+    def make_safe(self) -> tuple[SafeReport, ...]:
+        """Everything off and verified: sources, readers, relays, field. Never raises; any thread may call it."""
+        self._router.forget()
+        self.last_safe = make_all_safe(self.instruments, self.file.roles, guarded=not self.simulated)
+        if self._field is not None:
+            self._field.forget()
+        self._router.forget()
+        return self.last_safe
+
+    def snapshot(self) -> bytes | None:
+        """The state of a simulated bench, for checkpoints; None on real instruments."""
+        return self._twin.snapshot() if self._twin else None
+
+    def restore(self, state: bytes) -> None:
+        """Put a simulated bench back into a state of `snapshot`."""
+        if self._twin is None:
+            raise BenchError("real instruments cannot be put back into an earlier state")
+        self._twin.restore(state)
+        self._router.forget()
+
+    def close(self) -> None:
+        """Make everything safe, then let the instruments and their addresses go; once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        self.make_safe()
+        for name, driver in self.instruments.items():
+            _close(name, driver)
+        if self._twin is not None:
+            _close("the simulated bench", self._twin)
+        self._ledger.close()
+        for lock in self._locks:
+            lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _close(name: str, thing: Any) -> None:
+    """Close one thing so that the others are closed too, whatever it does."""
+    try:
+        thing.close()
+    except Exception as error:  # noqa: BLE001 - everything was made safe before; the rest must still be closed
+        log.warning("%s did not close: %s", name, error)
