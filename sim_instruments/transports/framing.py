@@ -43,21 +43,15 @@ class Framer:
     def __init__(self, limit: int, blocks: bool = True):
         self._limit = limit
         self._blocks = blocks
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are complete now. Raises OverflowError when one grows beyond the limit."""
-        self._parts.append(data)
-        self._held += len(data)
-        if b"\n" not in data and b"\r" not in data:
-            self._check()
-            return []
-        messages, rest = split_messages(b"".join(self._parts), self._blocks)
-        self._parts, self._held = [rest], len(rest)
-        self._check()
-        return messages
-
-    def _check(self) -> None:
-        if self._held > self._limit:
+        self._held += data
+        messages: list[bytes] = []
+        if b"\n" in data or b"\r" in data:
+            messages, rest = split_messages(bytes(self._held), self._blocks)
+            self._held = bytearray(rest)
+        if len(self._held) > self._limit:
             raise OverflowError(f"a message of more than {self._limit} bytes")
+        return messages

@@ -102,13 +102,13 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
         return self.port(resource_name).faults
 
     @property
-    def open_sessions(self) -> tuple[str, ...]:
-        """Resource names of all open sessions (for tests that look for leaks)."""
-        return tuple(
-            str(session.attributes[ResourceAttribute.resource_name])
-            for session in list(self._sessions.values())
+    def open_sessions(self) -> dict[int, str]:
+        """Resource names of all open sessions by their numbers (for whoever looks for leaks)."""
+        return {
+            number: str(session.attributes[ResourceAttribute.resource_name])
+            for number, session in list(self._sessions.items())
             if session is not None
-        )
+        }
 
     # ---- sessions ---------------------------------------------------------------------------------
 

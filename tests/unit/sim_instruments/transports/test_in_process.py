@@ -201,7 +201,7 @@ def test_opening_what_is_not_there(library: InProcessLibrary) -> None:
             == StatusCode.error_resource_not_found
         )
         assert manager.list_resources() == (ADDRESS,)
-    assert library.open_sessions == ()
+    assert library.open_sessions == {}
 
 
 def test_several_sessions_share_the_box(visa: Any, library: InProcessLibrary) -> None:
@@ -232,7 +232,7 @@ def test_pymeasure_adapters_live_side_by_side(library: InProcessLibrary) -> None
     second.write("LEVEL?")
     assert second.read() == "6"
     second.close()
-    assert library.open_sessions == ()
+    assert library.open_sessions == {}
 
 
 def test_threads_on_wall_time_do_not_mix_their_replies(box: Any) -> None:
