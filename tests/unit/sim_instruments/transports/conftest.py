@@ -117,8 +117,13 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def library(box: Box, clock: VirtualClock) -> InProcessLibrary:
-    return InProcessLibrary(OneBoxWorld(box), clock, {ADDRESS: box})
+def one_box_world(box: Box) -> OneBoxWorld:
+    return OneBoxWorld(box)
+
+
+@pytest.fixture
+def library(box: Box, clock: VirtualClock, one_box_world: OneBoxWorld) -> InProcessLibrary:
+    return InProcessLibrary(one_box_world, clock, {ADDRESS: box})
 
 
 @pytest.fixture
