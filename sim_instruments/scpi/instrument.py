@@ -183,6 +183,9 @@ class ScpiInstrument:
     def advance(self, now: float) -> None:
         """Play what ended by `now`."""
 
+    def refresh_status(self) -> None:
+        """Bring the condition registers up to date before somebody looks at them."""
+
     def format_number(self, value: float) -> str:
         """A number in an answer."""
         return f"{9.9e37 if value == np.inf else value:.6E}"
@@ -363,6 +366,7 @@ class ScpiInstrument:
 
     def _summary(self) -> int:
         """The status byte with the master summary in bit 6."""
+        self.refresh_status()
         if self._opc_armed and self.operation_end_s() <= self.world.now:
             self._opc_armed = False
             self._event |= OPC
@@ -510,9 +514,11 @@ class ScpiInstrument:
             register.enable = 0
 
     def _register_event(self, group: str) -> int:
+        self.refresh_status()
         return self._registers()[group].take_event()
 
     def _register_condition(self, group: str) -> int:
+        self.refresh_status()
         return self._registers()[group].condition
 
     def _register_enable(self, group: str) -> int:

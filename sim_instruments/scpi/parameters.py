@@ -187,9 +187,16 @@ class NumberList:
 
 @dataclass(frozen=True)
 class Channels:
-    """A channel list (@1!1,1!11); the value is a tuple of the texts between the commas, ranges as given."""
+    """A channel list (@1!1,1!11); the value is a tuple of the texts between the commas, ranges as given.
+
+    takes_all: the word ALL is allowed and gives ('ALL',).
+    """
+
+    takes_all: bool = False
 
     def parse(self, text: str) -> tuple[str, ...]:
+        if self.takes_all and text.upper() == "ALL":
+            return ("ALL",)
         if text[:1] != "(":
             raise ScpiError(-104)
         if text[:2] != "(@" or text[-1] != ")":

@@ -1,0 +1,117 @@
+"""Conversions of the 2182A: ranges, noise, mains pick-up, overload and its recovery, digital filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_instruments.world.contracts import BoolArray, FloatArray
+from sim_instruments.world.noise import NoiseTable
+
+RANGES_V = {1: (0.01, 0.1, 1.0, 10.0, 100.0), 2: (0.1, 1.0, 10.0)}  # source: bench.md 2.2
+OVERRANGE = 1.2  # a range reads up to 120 %; source: bench.md 1.3 (120 V on the 100 V range)
+OVERLOAD = 9.9e37
+RECOVERY_SHARE, RECOVERY_S = 1e-3, 0.02  # rest of an overload voltage and its decay; chosen, not verified
+PICKUP_V = 10e-6  # amplitude of mains pick-up at the input; chosen within bench.md 1.3, not verified
+
+_SLOW = "2182A specification, DCV noise peak to peak / 6, recalled and not verified"
+_FAST = "continued to short integrations, recalled and not verified"
+NOISE = NoiseTable.of(
+    [
+        (span, integration_s, rms, _SLOW if integration_s >= 0.02 else _FAST)
+        for span, row in {
+            0.01: (6e-7, 1.2e-7, 1.2e-8, 5e-9),
+            0.1: (1.5e-6, 3e-7, 5e-8, 2e-8),
+            1.0: (5e-6, 1e-6, 1.2e-7, 5e-8),
+            10.0: (5e-5, 1e-5, 1.1e-6, 6e-7),
+            100.0: (5e-4, 2e-4, 5e-5, 2.5e-5),
+        }.items()
+        for integration_s, rms in zip((0.2e-3, 2e-3, 20e-3, 100e-3), row, strict=True)
+    ]
+)
+
+
+def range_for(volt: float, channel: int) -> float:
+    """The lowest range that reads this voltage; the highest one if none does."""
+    fitting = [span for span in RANGES_V[channel] if abs(volt) <= OVERRANGE * span * (1 + 1e-12)]
+    return fitting[0] if fitting else RANGES_V[channel][-1]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """One way of converting; all arrays (n,)."""
+
+    range_v: float
+    auto_range: bool
+    channel: int
+    integration_s: float
+    mains_hz: float
+    line_sync: bool
+    random: np.random.Generator
+    averages: int = 1  # conversions that a repeating filter averages
+
+    def readings(
+        self, true_v: FloatArray, ends_s: FloatArray, overload: tuple[float, float]
+    ) -> tuple[FloatArray, list[float]]:
+        """Readings, and voltage and time of the last overload. nan (open leads) reads as overload."""
+        spans = self._spans(true_v)
+        values = true_v + self._rms(spans) * self.random.standard_normal(len(true_v)) + self._pickup(ends_s)
+        over = ~(np.abs(true_v) <= OVERRANGE * spans)
+        tail, last = self._recovery(true_v, ends_s, over, overload)
+        return np.where(over, OVERLOAD, values + tail), last
+
+    def pulsed(self, true_v: FloatArray) -> FloatArray:
+        """Conversions inside pulses, which are synchronous to the line: no pick-up in their differences."""
+        values = true_v + NOISE.rms(self.range_v, self.integration_s) * self.random.standard_normal(
+            len(true_v)
+        )
+        return np.where(np.abs(true_v) <= OVERRANGE * self.range_v, values, OVERLOAD)
+
+    def moved(
+        self, history: FloatArray, raw: FloatArray, count: int, window_v: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Moving means over up to `count` conversions, and the conversions to remember.
+
+        A step beyond the window empties the filter, so that it does not smear the step.
+        """
+        values = np.concatenate([history, raw])
+        steps = np.abs(np.diff(values, prepend=values[:1])) > window_v
+        begins = np.maximum.accumulate(np.where(steps, np.arange(len(values)), 0))
+        ends = np.arange(1, len(values) + 1)
+        first = np.maximum(begins, ends - count)
+        finite = np.where(values == OVERLOAD, 0.0, values)
+        sums = np.concatenate([[0.0], np.cumsum(finite)])
+        means = (sums[ends] - sums[first]) / (ends - first)
+        filtered = np.where(values == OVERLOAD, OVERLOAD, means)[len(history) :]
+        return filtered, values[first[-1] :] if len(values) else values
+
+    def _spans(self, true_v: FloatArray) -> FloatArray:
+        if not self.auto_range:
+            return np.full(len(true_v), self.range_v)
+        ranges = np.array(RANGES_V[self.channel])
+        place = np.searchsorted(OVERRANGE * ranges, np.abs(np.nan_to_num(true_v)))
+        return ranges[np.minimum(place, len(ranges) - 1)]
+
+    def _rms(self, spans: FloatArray) -> FloatArray:
+        ranges, place = np.unique(spans, return_inverse=True)
+        rms = np.array([NOISE.rms(float(span), self.integration_s) for span in ranges])
+        return np.asarray(rms[place] / np.sqrt(self.averages))
+
+    def _pickup(self, ends_s: FloatArray) -> FloatArray:
+        """Mean of the pick-up over the integration; none over whole line periods."""
+        periods = self.integration_s * self.mains_hz
+        starts_s = np.zeros(len(ends_s)) if self.line_sync else ends_s - self.integration_s
+        amplitude = PICKUP_V * float(np.sinc(periods))
+        return amplitude * np.sin(2 * np.pi * self.mains_hz * starts_s + np.pi * periods)
+
+    @staticmethod
+    def _recovery(
+        true_v: FloatArray, ends_s: FloatArray, over: BoolArray, overload: tuple[float, float]
+    ) -> tuple[FloatArray, list[float]]:
+        volts = np.concatenate([[overload[0]], np.clip(np.nan_to_num(true_v), -120, 120)])
+        times = np.concatenate([[overload[1]], ends_s])
+        mine = np.maximum.accumulate(np.concatenate([[0], np.where(over, np.arange(1, len(times)), 0)]))
+        tail = RECOVERY_SHARE * volts[mine] * np.exp(-(times - times[mine]) / RECOVERY_S)
+        last = int(mine[-1])
+        return np.nan_to_num(tail[1:]), [float(volts[last]), float(times[last])]
