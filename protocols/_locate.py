@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hilab.bench import Bench
 
 RESET_OVERDRIVE = 1.2  # of I50: complete, and below the back-switching that sets in above 1.3
+FEWEST_FRAMES = 20
 UNIT_OF_I50 = 0.0137  # one logistic unit at a barrier of 60 kT and 100 us; only used to lay out amplitudes
 
 
@@ -141,9 +142,13 @@ def locate_one(
     """Read-out levels, I50 and reset of one device from its alternating frames."""
     after_reset = readings.reset_voltage_v[index]
     after_write = readings.voltage_v[index]
-    both = np.concatenate([after_reset, after_write])
-    states = split_two_states(both[np.isfinite(both)])
-    if not states.both_seen:
+    if len(index) < FEWEST_FRAMES:
+        raise HilabError(
+            f"{device}: only {len(index)} of its frames came back clean (no overload, compliance or clipping); "
+            "check its contacts (contact_check) and the reader's range"
+        )
+    states = split_two_states(np.concatenate([after_reset, after_write]))
+    if not states.occupied:
         raise HilabError(
             f"{device}: only one state was seen up to {batch.write_a.max() * 1e3:.3g} mA; "
             "check its contacts (contact_check), the assist field and its pulse limits"

@@ -33,7 +33,10 @@ SWITCHING_COLUMNS: Mapping[str, Column] = {
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """Counts of one device: all arrays (A,), ascending in amplitude; rounds (R, A) hold n and k of each round."""
+    """Counts of one device: all arrays (A,), ascending in amplitude; round_n, round_k (R, A) of each round.
+
+    lag1 is the autocorrelation between successive frames, each outcome taken relative to its amplitude's mean.
+    """
 
     device: str
     write_width_s: float
@@ -125,7 +128,7 @@ def _summary(
 ) -> Sigmoid:
     level = np.concatenate([levels for levels, _ in history])
     switched = np.concatenate([bits for _, bits in history])
-    lag1, lag1_error = lag1_autocorrelation(switched, level)
+    together = lag1_autocorrelation(switched, level, np.zeros(len(level)))
     n, k, failed = counts.sum(axis=1)
     return Sigmoid(
         name,
@@ -136,8 +139,8 @@ def _summary(
         failed,
         counts[0],
         counts[1],
-        lag1,
-        lag1_error,
+        together.value,
+        together.standard_error,
     )
 
 

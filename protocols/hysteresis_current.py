@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hilab.analysis import hysteresis
+from hilab.analysis.hysteresis import analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.frames import FrameBatch
 from protocols._common import chosen_devices, read_currents
+from protocols.hysteresis_field import loop_figures
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -112,11 +113,7 @@ def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Iterator[Mes
             },
         )
         used = (branch != 0) & readings.clean
-        loop = hysteresis.loop_figures(batch.write_a[used], r_hall[used], branch[used])
-        figures[device] = {
-            "switching_a": loop.coercive,
-            "offset_a": loop.offset,
-            "opening_ohm": loop.opening,
-        }
+        loop = analyse_loop(batch.write_a[used], r_hall[used])
+        figures[device] = loop_figures(loop, "a")
         yield Progress(number + 1, len(devices), device)
     return figures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from hilab.analysis import hysteresis
+from hilab.analysis.hysteresis import HysteresisLoop, analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from protocols._common import chosen_devices, device_column, read_currents
@@ -72,7 +72,7 @@ def field_loops(
     up = np.linspace(-params.field_max_t, params.field_max_t, params.points)
     fields = np.concatenate([up, up[::-1]])
     branches = np.repeat([1, -1], params.points)
-    rows: dict[str, list[tuple[int, float, float]]] = {device: [] for device in devices}
+    rows: dict[str, list[tuple[float, float]]] = {device: [] for device in devices}
     for number, (asked_t, branch) in enumerate(zip(fields, branches, strict=True)):
         field = bench.set_field(float(asked_t))
         columns: dict[str, list[Any]] = {name: [] for name in FIELD_LOOP_COLUMNS if name != "device"}
@@ -85,7 +85,7 @@ def field_loops(
                 integration_s=params.integration_s,
             )
             r_hall_ohm = reading.voltage_v / current_a
-            rows[device].append((int(branch), field.measured_t, r_hall_ohm))
+            rows[device].append((field.measured_t, r_hall_ohm))
             values = (branch, field.measured_t, asked_t, r_hall_ohm, reading.even_v, reading.time_s)
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
@@ -94,7 +94,20 @@ def field_loops(
     bench.field_off()
     figures = {}
     for device, points in rows.items():
-        branch_of, field_t, r_hall = (np.array(values) for values in zip(*points, strict=True))
-        loop = hysteresis.loop_figures(field_t, r_hall, branch_of)
-        figures[device] = {"coercive_t": loop.coercive, "offset_t": loop.offset, "opening_ohm": loop.opening}
+        field_t, r_hall = (np.array(values) for values in zip(*points, strict=True))
+        loop = analyse_loop(field_t, r_hall)
+        figures[device] = loop_figures(loop, "t")
     return figures
+
+
+def loop_figures(loop: HysteresisLoop, unit: str) -> dict[str, float | str]:
+    """What is told of a loop: coercive value, offset and opening with their errors, or the reason for none."""
+    if loop.reason:
+        return {"reason": loop.reason}
+    return {
+        f"coercive_{unit}": loop.coercive,
+        f"coercive_error_{unit}": loop.coercive_se,
+        f"offset_{unit}": loop.offset,
+        "opening_ohm": loop.opening,
+        "opening_error_ohm": loop.opening_se,
+    }

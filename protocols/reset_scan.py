@@ -25,10 +25,14 @@ class ResetScanParams(ProtocolParams):
     devices: list[str] = Field([], description="devices to measure; all when empty")
     points: int = Field(21, ge=5, le=201, description="reset amplitudes")
     from_i50: float = Field(0.9, gt=0.3, lt=2, description="first amplitude, in units of I50")
-    to_i50: float = Field(1.5, gt=0.5, lt=2, description="last amplitude, in units of I50, inside the envelope")
+    to_i50: float = Field(
+        1.5, gt=0.5, lt=2, description="last amplitude, in units of I50, inside the envelope"
+    )
     trials: int = Field(200, ge=10, le=100_000, description="resets at each amplitude")
     required: float = Field(0.98, gt=0.5, lt=1, description="smallest accepted P(reset), lower Wilson bound")
-    read_a: float | None = Field(None, gt=0, description="read current; half the device's read limit if not given")
+    read_a: float | None = Field(
+        None, gt=0, description="read current; half the device's read limit if not given"
+    )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
 
@@ -61,17 +65,19 @@ class ResetScan(Protocol[ResetScanParams]):
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params
-        timing = Timing(
-            params.reset_width_s, params.reset_width_s, integration_s=params.integration_s
-        )
+        timing = Timing(params.reset_width_s, params.reset_width_s, integration_s=params.integration_s)
         devices = chosen_devices(bench, params.devices)
         located = yield from locate(bench, devices, read_a=params.read_a, timing=timing)
         picks = {}
         for number, (name, one) in enumerate(located.items()):
             picks[name] = yield from self._scan(bench, one, timing)
             yield Progress(number + 1, len(located), name)
-        yield Result({"reset_a": {name: pick for name, pick in picks.items() if pick is not None},
-                      "no_reset_found": [name for name, pick in picks.items() if pick is None]})
+        yield Result(
+            {
+                "reset_a": {name: pick for name, pick in picks.items() if pick is not None},
+                "no_reset_found": [name for name, pick in picks.items() if pick is None],
+            }
+        )
 
     def _scan(self, bench: Bench, one: Located, timing: Timing) -> Iterator[Message]:
         params = self.params

@@ -31,9 +31,15 @@ class SwitchingParams(ProtocolParams):
         5.0, gt=0, le=20, description="half-range of the amplitudes in logistic units (1.1 % of Ic0 each)"
     )
     trials: int = Field(100, ge=1, le=1_000_000, description="samples (frames) at each amplitude")
-    rounds: int = Field(5, ge=1, le=1000, description="how often the devices are visited; drift is seen between rounds")
-    reset_a: float | None = Field(None, le=0, description="reset amplitude (negative); 1.2 x -I50 if not given")
-    read_a: float | None = Field(None, gt=0, description="read current; half the device's read limit if not given")
+    rounds: int = Field(
+        5, ge=1, le=1000, description="how often the devices are visited; drift is seen between rounds"
+    )
+    reset_a: float | None = Field(
+        None, le=0, description="reset amplitude (negative); 1.2 x -I50 if not given"
+    )
+    read_a: float | None = Field(
+        None, gt=0, description="read current; half the device's read limit if not given"
+    )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
     reset_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between reset and write")
