@@ -1,0 +1,82 @@
+"""Keithley 2182A nanovoltmeter: one channel, fixed range. Command set: bench notes 2.2."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pymeasure.instruments.keithley import Keithley2182 as StockKeithley2182
+
+from drivers._link import VisaDriver, ask_through
+from drivers._ranges import KEITHLEY_2182A_NOISE, KEITHLEY_2182A_VOLTAGE, noise_at, range_for
+from hilab.errors import BenchError
+from hilab.roles import Identity
+
+OVERFLOW_V = 9e36  # replies of +9.9E37 mean overload
+NPLC = (0.01, 50.0)  # [M]; 60 at 60 Hz is not used
+LOCK_S = 0.1  # longer conversions are waited for with the lock released
+
+
+class Keithley2182A(VisaDriver, StockKeithley2182):
+    """Driver `keithley2182a`: reader. Over PyMeasure's class: LF on GPIB and waiting without the lock."""
+
+    model_pattern = "2182"
+
+    def __init__(self, address: Any, **kwargs: Any):
+        self.line_hz = 50.0
+        self._integration_s = 0.02
+        self._range_v = 0.01
+        super().__init__(address, **kwargs)
+
+    def identify(self) -> Identity:
+        """Who answers; learns the mains frequency as well."""
+        identity = super().identify()
+        if self.model_pattern in identity.model:
+            self.line_hz = float(ask_through(self.link, ":SYST:LFR?"))
+        return identity
+
+    def configure_reader(self, range_v: float, integration_s: float) -> float:
+        """Channel 1 on a fixed range (V); returns the integration really used (s), to 0.01 PLC."""
+        nplc = round(integration_s * self.line_hz, 2)
+        if not NPLC[0] <= nplc <= NPLC[1]:
+            raise BenchError(
+                f"{self.name}: an integration of {integration_s:g} s is outside "
+                f"{NPLC[0] / self.line_hz:g} to {NPLC[1] / self.line_hz:g} s"
+            )
+        chosen = range_for(KEITHLEY_2182A_VOLTAGE, range_v, self.name, "V").full
+        self.write(":SENS:CHAN 1;:SENS:FUNC 'VOLT:DC'")
+        self.write(f":SENS:VOLT:CHAN1:RANG {chosen:g};:SENS:VOLT:NPLC {nplc:g}")
+        self.write(":TRIG:SOUR IMM;:TRIG:COUN 1;:SAMP:COUN 1")
+        self._integration_s, self._range_v = nplc / self.line_hz, chosen
+        return self._integration_s
+
+    def read_v(self) -> float:
+        """One fresh reading (V); nan on overload. The lock is released while the converter works."""
+        self.write(":READ?")
+        if self._integration_s > LOCK_S:
+            self.clock.sleep(self._integration_s)
+        with self.link.lock:
+            answer = self.link.read()
+        try:
+            value = float(answer.split(",")[0])
+        except ValueError:
+            raise BenchError(
+                f"{self.name}: a reading came back as {answer.strip()[:40]!r}; who else speaks to it?"
+            ) from None
+        return math.nan if abs(value) > OVERFLOW_V else value
+
+    def noise_v(self, range_v: float, integration_s: float) -> float:
+        """Expected rms noise (V) from the sourced table in `_ranges`."""
+        return noise_at(KEITHLEY_2182A_NOISE, range_v, integration_s)
+
+    def range_v(self, signal_v: float) -> float:
+        """The smallest range (V) that holds the signal."""
+        return range_for(KEITHLEY_2182A_VOLTAGE, signal_v, self.name, "V").full
+
+    def settings(self) -> dict[str, Any]:
+        """Range, integration time, mains frequency."""
+        return super().settings() | {
+            "range_v": self._range_v,
+            "integration_s": self._integration_s,
+            "line_hz": self.line_hz,
+        }

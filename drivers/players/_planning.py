@@ -1,0 +1,196 @@
+"""What all players need to plan: order of play, device limits, predicted misreading, counted pulses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hilab.errors import BenchError
+from hilab.frames import DeviceCard, FloatArray, FrameBatch, IntArray, Load, PlanRefused
+
+CONTACTS_OHM = 100.0  # two probes or pads on the current line, on top of its nominal resistance
+SIGNAL_MARGIN = 1.5  # of the reader's range over the expected signal
+MISALIGNMENT = 0.01  # part of the current line's resistance that Hall arms may pick up
+HOPELESS = 0.1  # a player refuses when it would take one state for the other more often than this
+BYTES_PER_S = 2e6  # transfer of long messages and answers
+RELAY_MESSAGES = 3  # open, close and look, for one change of route
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A batch in playing order: order (N,), and for each run of one device its index, start and stop."""
+
+    order: IntArray
+    device: IntArray
+    start: IntArray
+    stop: IntArray
+
+    def __len__(self) -> int:
+        return len(self.device)
+
+
+def grouped(batch: FrameBatch) -> Grouped:
+    """Group by device, stable within each, or keep the order asked where the batch is `ordered`."""
+    count = len(batch)
+    if batch.ordered:
+        order = np.arange(count)
+    else:  # 16-bit keys let numpy sort by radix
+        keys = batch.device.astype(np.uint16) if len(batch.devices) < 65_536 else batch.device
+        order = np.argsort(keys, kind="stable")
+    devices = batch.device[order]
+    start = np.concatenate(([0], np.flatnonzero(np.diff(devices)) + 1)) if count else np.empty(0, np.int64)
+    return Grouped(order, devices[start], start, np.append(start[1:], count) if count else start)
+
+
+class Peaks(NamedTuple):
+    """Extremes of one device's frames in a batch (A), and how many frames it has."""
+
+    write_a: float
+    reset_a: float
+    read_a: float
+    read_least_a: float
+    frames: int
+
+
+def peaks_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, Peaks]:
+    """Largest |write|, |reset|, |read| and smallest |read| of each device."""
+    if not len(groups):
+        return {}
+    columns = [np.abs(values[groups.order]) for values in (batch.write_a, batch.reset_a, batch.read_a)]
+    highest = [np.maximum.reduceat(column, groups.start).tolist() for column in columns]
+    lowest = np.minimum.reduceat(columns[2], groups.start).tolist()
+    counts = (groups.stop - groups.start).tolist()
+    found: dict[str, Peaks] = {}
+    for index, write, reset, read, least, frames in zip(
+        groups.device.tolist(), *highest, lowest, counts, strict=True
+    ):
+        name = batch.devices[index]
+        seen = found.get(name)
+        if seen is not None:
+            write, reset, read = max(write, seen.write_a), max(reset, seen.reset_a), max(read, seen.read_a)
+            least, frames = min(least, seen.read_least_a), frames + seen.frames
+        found[name] = Peaks(write, reset, read, least, frames)
+    return found
+
+
+def pulses_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, tuple[int, int]]:
+    """(positive, negative) pulses for each device; the same as `batch.pulses()`, in one pass."""
+    if not len(groups):
+        return {}
+    write, reset = batch.write_a[groups.order], batch.reset_a[groups.order]
+    positive = (write > 0) + batch.reset_count * (reset > 0)
+    negative = (write < 0) + batch.reset_count * (reset < 0)
+    sums = (np.add.reduceat(signs.astype(np.int64), groups.start).tolist() for signs in (positive, negative))
+    counted: dict[str, tuple[int, int]] = {}
+    for index, plus, minus in zip(groups.device.tolist(), *sums, strict=True):
+        before = counted.get(batch.devices[index], (0, 0))
+        counted[batch.devices[index]] = (before[0] + plus, before[1] + minus)
+    return counted
+
+
+def misread_probability(read_a: float, r_hall_ohm: float, noise_v: float) -> float:
+    """Chance that a reading lies on the wrong side of the middle between the two states."""
+    half_opening_v = read_a * r_hall_ohm / 2
+    return 0.5 * math.erfc(half_opening_v / noise_v / math.sqrt(2)) if noise_v > 0 else 0.0
+
+
+def signal_v(card: DeviceCard, read_a: float) -> float:
+    """Largest voltage to expect at the Hall arms while reading, misalignment included."""
+    return SIGNAL_MARGIN * read_a * (card.r_hall_ohm + MISALIGNMENT * card.r_ohm)
+
+
+class Envelope:
+    """Device limits at given widths, remembered: a training run plans thousands of equal batches."""
+
+    def __init__(self, devices: Mapping[str, DeviceCard]):
+        self._devices = devices
+        self._limit_a: dict[tuple[str, float], float] = {}
+
+    def pulse_max_a(self, device: str, width_s: float) -> float:
+        """Largest current (A) that the device bears for width_s (s)."""
+        key = (device, width_s)
+        if key not in self._limit_a:
+            self._limit_a[key] = self._devices[device].limits.current_max_a(width_s)
+        return self._limit_a[key]
+
+    def complaints(self, device: str, peaks: Peaks, actual: FrameBatch, compliance_v: float) -> list[str]:
+        """Every limit of the device that its frames would exceed, in sentences."""
+        card = self._devices[device]
+        limits = card.limits
+        found = []
+        for what, current_a, width_s in (
+            ("write", peaks.write_a, actual.write_width_s),
+            ("reset", peaks.reset_a if actual.reset_count else 0.0, actual.reset_width_s),
+        ):
+            allowed_a = self.pulse_max_a(device, width_s)
+            if current_a > allowed_a * (1 + 1e-9):
+                found.append(
+                    f"{device}: {what} amplitude {current_a:.4g} A is above the {allowed_a:.4g} A "
+                    f"the device bears for {width_s:.3g} s"
+                )
+        if peaks.read_a > limits.read_max_a * (1 + 1e-9):
+            found.append(
+                f"{device}: read current {peaks.read_a:.4g} A is above its limit of {limits.read_max_a:.4g} A"
+            )
+        needed_v = max(peaks.write_a, peaks.reset_a, peaks.read_a) * (card.r_ohm + CONTACTS_OHM)
+        if needed_v > compliance_v * (1 + 1e-9):
+            found.append(
+                f"{device}: its {card.r_ohm:.4g} ohm need {needed_v:.3g} V, above the {compliance_v:.3g} V "
+                "allowed; lower the amplitude"
+            )
+        return found
+
+
+def unknown_devices(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> list[str]:
+    """Names in the batch that the bench does not have, in sentences."""
+    return [f"{name}: the bench has no such device" for name in batch.devices if name not in devices]
+
+
+def hopeless(device: str, chance: float, what: str) -> list[str]:
+    """A sentence if the states cannot be told apart at all."""
+    if chance <= HOPELESS:
+        return []
+    return [
+        f"{device}: {what} cannot tell its states apart (a misread probability of {chance:.2g}); "
+        "raise the read current or integrate longer"
+    ]
+
+
+def refuse(reasons: list[str]) -> None:
+    """PlanRefused with all reasons, if there are any."""
+    if reasons:
+        raise PlanRefused(reasons)
+
+
+def quantised(values: FloatArray, step: FloatArray | float) -> FloatArray:
+    """Values as the instrument can set them."""
+    return np.rint(values / step) * step
+
+
+def loads_of(batch: FrameBatch, groups: Grouped, frames_max: int) -> tuple[Load, ...]:
+    """One load for each run of one device, split where it has more than frames_max frames."""
+    runs = zip(groups.device.tolist(), groups.start.tolist(), groups.stop.tolist(), strict=True)
+    return tuple(
+        Load(batch.devices[index], at, min(at + frames_max, stop))
+        for index, start, stop in runs
+        for at in range(start, stop, frames_max)
+    )
+
+
+def still_fits(
+    envelope: Envelope, device: str, peak: Peaks, actual: FrameBatch, limit_v: float, step_a: float
+) -> None:
+    """The last look before bytes go out, whatever made the plan: BenchError where a limit is exceeded.
+
+    Half a digit (step_a) is forgiven: quantisation may lift an amplitude that met its limit exactly.
+    """
+    lowered = peak._replace(
+        write_a=peak.write_a - step_a / 2, reset_a=peak.reset_a - step_a / 2, read_a=peak.read_a - step_a / 2
+    )
+    wrong = envelope.complaints(device, lowered, actual, limit_v)
+    if wrong:
+        raise BenchError(f"the plan does not fit the bench any more: {wrong[0]}")

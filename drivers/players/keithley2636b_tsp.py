@@ -1,0 +1,411 @@
+"""Player `keithley2636b_tsp`: batches on a 2636B, timed by its trigger model.
+
+smua plays reset, write and read pulses as one hardware-timed list sweep, smub measures the Hall arms
+inside the read pulses. Only levels are uploaded for a load, as integers in digits of the source range.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers._ranges import KEITHLEY_2636B_CURRENT, KEITHLEY_2636B_VOLTAGE, Range, smallest_range
+from drivers._tsp_frames import FrameTimes, Setup, SweepData, SweepState
+from drivers.keithley2636b import CHECK_APERTURE_S, CHECK_MARGIN_S, COMPLIANCE_MAX_V, NPLC, Keithley2636B
+from drivers.players._planning import (
+    BYTES_PER_S,
+    RELAY_MESSAGES,
+    Envelope,
+    Peaks,
+    grouped,
+    hopeless,
+    loads_of,
+    misread_probability,
+    peaks_by_device,
+    pulses_by_device,
+    quantised,
+    refuse,
+    signal_v,
+    still_fits,
+    unknown_devices,
+)
+from hilab.errors import BenchError
+from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, Load
+from hilab.roles import Station
+
+SETTLE_S = 100e-6  # from the start of the read pulse to its measurement
+READ_TAIL_S = 60e-6  # from the end of the integration to the end of the read pulse
+GAP_S = 100e-6  # from the end of a frame to the next one: the box needs it to store the reading
+WIDTH_MIN_S = 100e-6  # shorter pulses do not settle
+WIDTH_MAX_S = 1.0
+INTERVAL_MIN_S = 110e-6  # from start to start: source, check and measurement of one point
+TIME_STEP_S = 1e-6  # resolution of the timers
+BUFFER = 60_000  # readings that a buffer of the instrument holds
+LATE_S = 1.0  # a sweep that is later than this has failed
+POLL_S = 2e-3
+START_S = 1e-3  # from the start message to the first pulse
+LOAD_MESSAGES = 3  # upload and start, state, fetch
+CHARS_A_LEVEL = 6
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """One frame as the timers play it: start (s) and width (s) of its K pulses, which of them are read."""
+
+    starts_s: tuple[float, ...]
+    widths_s: tuple[float, ...]
+    read_pulses: tuple[int, ...]
+    period_s: float
+    integration_s: float
+
+    @property
+    def pulses(self) -> int:
+        return len(self.starts_s)
+
+    @property
+    def reads(self) -> int:
+        return len(self.read_pulses)
+
+    def read_end_s(self, number: int) -> float:
+        """End of the integration of read `number` within its frame."""
+        return self.starts_s[self.read_pulses[number]] + SETTLE_S + self.integration_s
+
+    def times(self) -> FrameTimes:
+        """For the instrument's timers."""
+        starts = np.array([*self.starts_s, self.period_s])
+        reads = np.array([self.starts_s[i] for i in self.read_pulses])
+        between = np.diff([*reads, reads[0] + self.period_s])
+        return FrameTimes(
+            tuple(_microseconds(np.diff(starts))),
+            self.widths_s,
+            float(reads[0]) + SETTLE_S,
+            tuple(_microseconds(between)),
+            min(self.widths_s) - CHECK_APERTURE_S - CHECK_MARGIN_S,
+        )
+
+
+def frame_shape(batch: FrameBatch) -> FrameShape:
+    """When everything happens in a frame of this batch (times already as the timers can do them)."""
+    read_width_s = SETTLE_S + batch.integration_s + READ_TAIL_S
+    starts: list[float] = []
+    widths: list[float] = []
+    reads: list[int] = []
+    now = 0.0
+
+    def pulse(width_s: float, wait_s: float, read: bool = False) -> None:
+        nonlocal now
+        if read:
+            reads.append(len(starts))
+        starts.append(now)
+        widths.append(width_s)
+        now += width_s + wait_s
+
+    for number in range(batch.reset_count):
+        last = number == batch.reset_count - 1
+        pulse(batch.reset_width_s, batch.reset_wait_s if last else batch.reset_gap_s)
+    if batch.verify_reset:
+        pulse(read_width_s, batch.reset_wait_s, read=True)
+    pulse(batch.write_width_s, batch.read_wait_s)
+    pulse(read_width_s, GAP_S, read=True)
+    return FrameShape(
+        tuple(_microseconds(starts)),
+        tuple(_microseconds(widths)),
+        tuple(reads),
+        float(_microseconds([now])[0]),
+        batch.integration_s,
+    )
+
+
+class TspPlayer:
+    """The 2636B as pulse source and reader of one batch after the other."""
+
+    name = "keithley2636b_tsp"
+
+    def __init__(self, station: Station):
+        self._station = station
+        self._driver: Keithley2636B = station.role("pulse_source")
+        self._envelope = Envelope(station.devices)
+
+    @classmethod
+    def unsuitable(cls, station: Station) -> str:
+        """'' where one 2636B is both the pulse source and the reader."""
+        try:
+            source, reader = station.role("pulse_source"), station.role("reader")
+        except KeyError as missing:
+            return f"the bench has no {missing.args[0] if missing.args else 'role'}"
+        if not isinstance(source, Keithley2636B):
+            return "the pulse source is no Keithley 2636B"
+        return "" if source is reader else "the reader is not the other channel of the same 2636B"
+
+    # ---- plan ------------------------------------------------------------------------------------
+
+    def plan(self, batch: FrameBatch) -> FramePlan:
+        """Check, quantise, split by device and buffer, and price; PlanRefused with every reason."""
+        refuse(unknown_devices(batch, self._station.devices))
+        line_hz = self._driver.line_hz
+        asked = _timed(batch, line_hz)
+        shape = frame_shape(asked)
+        groups = grouped(batch)
+        peaks = peaks_by_device(batch, groups)
+        ranges = {device: _source_range(batch, peak) for device, peak in peaks.items()}
+        reasons = _time_complaints(batch, asked, shape, line_hz)
+        chances: dict[str, float] = {}
+        for device, peak in peaks.items():
+            reasons += self._envelope.complaints(device, peak, asked, self._limit_v(device))
+            if ranges[device] is None:
+                reasons.append(f"{device}: no source range of the 2636B holds its amplitudes")
+            chances[device] = self._misread(device, peak, asked.integration_s)
+            reasons += hopeless(device, chances[device], "the 2636B")
+        refuse(reasons)
+        steps = np.array([ranges[name].step if name in peaks else 1.0 for name in batch.devices])  # type: ignore[union-attr]
+        actual = _on_digits(asked, steps[batch.device])
+        loads = loads_of(batch, groups, BUFFER // shape.pulses)
+        moves = len(groups)
+        return FramePlan(
+            player=self.name,
+            batch=batch,
+            actual=actual,
+            order=groups.order,
+            loads=loads,
+            frame_s=shape.period_s,
+            duration_s=self._duration_s(loads, shape, moves),
+            relay_moves=moves,
+            pulses=pulses_by_device(batch, groups),
+            misread_probability=chances,
+            notes=_notes(batch, actual, ranges),
+        )
+
+    def _limit_v(self, device: str) -> float:
+        return min(self._station.devices[device].limits.voltage_max_v, COMPLIANCE_MAX_V)
+
+    def _reader_range_v(self, device: str, read_a: float) -> float:
+        chosen = smallest_range(KEITHLEY_2636B_VOLTAGE, signal_v(self._station.devices[device], read_a))
+        return (chosen or KEITHLEY_2636B_VOLTAGE[-1]).full
+
+    def _misread(self, device: str, peak: Peaks, integration_s: float) -> float:
+        noise_v = self._driver.noise_v(self._reader_range_v(device, peak.read_a), integration_s)
+        return misread_probability(peak.read_least_a, self._station.devices[device].r_hall_ohm, noise_v)
+
+    def _duration_s(self, loads: tuple[Load, ...], shape: FrameShape, moves: int) -> float:
+        frames = sum(load.stop - load.start for load in loads)
+        message_s = self._driver.message_s
+        transferred = frames * (CHARS_A_LEVEL + 8 * shape.reads + 4 * shape.pulses)
+        switch = _switch(self._station)
+        relays_s = moves * (RELAY_MESSAGES * switch.message_s + switch.settle_s) if switch else 0.0
+        return (
+            frames * shape.period_s
+            + len(loads) * (LOAD_MESSAGES * message_s + START_S)
+            + transferred / BYTES_PER_S
+            + relays_s
+        )
+
+    # ---- play ------------------------------------------------------------------------------------
+
+    def play(
+        self,
+        plan: FramePlan,
+        *,
+        on_chunk: Callable[[int], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> FrameReadings:
+        """Play the plan load by load; after `stop` the rest is MISSING.
+
+        A frame that may have been pulsed when the sweep was aborted, but has no reading, is a TIMEOUT.
+        """
+        readings = FrameReadings.missing(len(plan.batch))
+        shape = frame_shape(plan.actual)
+        ranges = self._ranges_again(plan.actual)
+        done = 0
+        for load in plan.loads:
+            if stop is not None and stop.is_set():
+                break
+            self._station.route(load.device)
+            frames = plan.order[load.start : load.stop]
+            self._driver.sweep.configure(*self._programme(load.device, plan.actual, ranges, shape))
+            start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
+            state = self._await_end(len(frames), shape, start_s, stop)
+            data = self._driver.sweep.fetch(state)
+            _store(readings, plan.actual, frames, shape, start_s, state, data)
+            done += len(frames)
+            if on_chunk is not None:
+                on_chunk(done)
+        return readings
+
+    def _ranges_again(self, actual: FrameBatch) -> dict[str, Range]:
+        """Source range of each device: the last look before bytes go out, whatever made the plan."""
+        ranges = {}
+        for device, peak in peaks_by_device(actual, grouped(actual)).items():
+            chosen = _source_range(actual, peak)
+            if chosen is None:
+                raise BenchError(f"{device}: a level of the plan is beyond the 2636B's largest current range")
+            still_fits(self._envelope, device, peak, actual, self._limit_v(device), chosen.step)
+            ranges[device] = chosen
+        return ranges
+
+    def _programme(
+        self, device: str, actual: FrameBatch, ranges: Mapping[str, Range], shape: FrameShape
+    ) -> tuple[Setup, FrameTimes]:
+        read_a = float(np.abs(actual.read_a).max())
+        setup = Setup(
+            ranges[device].full,
+            self._limit_v(device),
+            self._reader_range_v(device, read_a),
+            actual.integration_s * self._driver.line_hz,
+        )
+        return setup, shape.times()
+
+    def _start(self, load: FrameBatch, step_a: float, shape: FrameShape) -> float:
+        """Upload a load and start it; the time of the first pulse's start (s)."""
+        reset, write, read = (
+            np.rint(values / step_a).astype(np.int64) for values in (load.reset_a, load.write_a, load.read_a)
+        )
+        sweep = self._driver.sweep
+        readings = len(load) * shape.reads
+        verify = 1 if load.verify_reset else 0
+        if (reset == reset[0]).all() and (read == read[0]).all():
+            before = [int(reset[0])] * load.reset_count + [int(read[0])] * verify
+            sweep.start_writes(step_a, before, write, [int(read[0])], readings)
+        else:
+            columns = [reset] * load.reset_count + [read] * verify + [write, read]
+            sweep.start_levels(step_a, np.column_stack(columns).ravel(), readings)
+        return self._station.clock.now()
+
+    def _await_end(
+        self, frames: int, shape: FrameShape, start_s: float, stop: threading.Event | None
+    ) -> SweepState:
+        """Sleep until the sweep must be over, then ask; on `stop` abort it first."""
+        clock = self._station.clock
+        sweep = self._driver.sweep
+        expected = frames * shape.pulses
+        end_s = start_s + frames * shape.period_s
+        if clock.wait(stop, end_s - clock.now()):
+            sweep.stop()
+            return sweep.state()
+        while True:
+            state = sweep.state()
+            if state.pulses >= expected and state.readings >= frames * shape.reads:
+                return state
+            late = clock.now() > end_s + LATE_S
+            if state.errors or late:
+                sweep.raise_errors()
+            if late:
+                self._driver.make_safe()
+                raise BenchError(
+                    f"{self._driver.name}: a sweep of {expected} pulses stopped after {state.pulses}; "
+                    "its outputs were switched off"
+                )
+            if clock.wait(stop, POLL_S):
+                sweep.stop()
+                return sweep.state()
+
+
+# ---- plan, in pieces --------------------------------------------------------------------------------
+
+
+def _timed(batch: FrameBatch, line_hz: float) -> FrameBatch:
+    """The batch with times as timers and integrator can do them."""
+    nplc = min(max(round(batch.integration_s * line_hz, 3), NPLC[0]), NPLC[1])
+    names = ("reset_width_s", "write_width_s", "reset_gap_s", "reset_wait_s", "read_wait_s")
+    times = {name: max(float(_microseconds([getattr(batch, name)])[0]), TIME_STEP_S) for name in names}
+    return replace(batch, integration_s=nplc / line_hz, **times)  # type: ignore[arg-type]
+
+
+def _time_complaints(batch: FrameBatch, asked: FrameBatch, shape: FrameShape, line_hz: float) -> list[str]:
+    found = []
+    for name in ("reset_width_s", "write_width_s"):
+        width_s = getattr(asked, name)
+        if not WIDTH_MIN_S <= width_s <= WIDTH_MAX_S:
+            found.append(
+                f"{name} = {width_s:g} s is outside {WIDTH_MIN_S:g} to {WIDTH_MAX_S:g} s of the 2636B"
+            )
+    low_s, high_s = NPLC[0] / line_hz, NPLC[1] / line_hz
+    if not low_s * 0.999 <= batch.integration_s <= high_s * 1.001:
+        found.append(
+            f"integration_s = {batch.integration_s:g} s is outside {low_s:g} to {high_s:g} s of the 2636B"
+        )
+    if min(np.diff([*shape.starts_s, shape.period_s])) < INTERVAL_MIN_S:
+        found.append(
+            f"two pulses would start less than {INTERVAL_MIN_S:g} s apart; widen the pulses or the gaps"
+        )
+    if not len(batch):
+        found.append("the batch holds no frame")
+    return found
+
+
+def _source_range(batch: FrameBatch, peak: Peaks) -> Range | None:
+    highest = max(peak.write_a, peak.read_a, peak.reset_a if batch.reset_count else 0.0)
+    return smallest_range(KEITHLEY_2636B_CURRENT, highest)
+
+
+def _on_digits(asked: FrameBatch, step: FloatArray) -> FrameBatch:
+    return replace(
+        asked,
+        write_a=quantised(asked.write_a, step),
+        reset_a=quantised(asked.reset_a, step),
+        read_a=quantised(asked.read_a, step),
+    )
+
+
+def _notes(batch: FrameBatch, actual: FrameBatch, ranges: Mapping[str, Range | None]) -> tuple[str, ...]:
+    worst_a = float(np.abs(actual.write_a - batch.write_a).max()) if len(batch) else 0.0
+    notes = [f"write amplitudes are quantised, at most {worst_a:.2g} A off"] if worst_a > 0 else []
+    if abs(actual.integration_s / batch.integration_s - 1) > 1e-6:
+        notes.append(f"integration {batch.integration_s:.4g} s asked, {actual.integration_s:.4g} s used")
+    used = sorted({chosen.full for chosen in ranges.values() if chosen is not None})
+    notes.append("source ranges: " + ", ".join(f"{full:g} A" for full in used))
+    return tuple(notes)
+
+
+def _switch(station: Station) -> Any:
+    try:
+        return station.role("switch")
+    except KeyError:
+        return None
+
+
+# ---- play, in pieces --------------------------------------------------------------------------------
+
+
+def _store(
+    readings: FrameReadings,
+    actual: FrameBatch,
+    frames: np.ndarray,
+    shape: FrameShape,
+    start_s: float,
+    state: SweepState,
+    data: SweepData,
+) -> None:
+    """Write what a load brought into the arrays of the whole batch."""
+    whole = state.readings // shape.reads
+    voltage = data.voltage_v[: whole * shape.reads].reshape(whole, shape.reads)
+    mine = frames[:whole]
+    readings.voltage_v[mine] = voltage[:, -1]
+    readings.current_a[mine] = actual.read_a[mine]
+    readings.time_s[mine] = start_s + np.arange(whole) * shape.period_s + shape.read_end_s(-1)
+    if shape.reads > 1:
+        readings.reset_voltage_v[mine] = voltage[:, 0]
+    readings.flags[mine] = _flags(whole, shape, voltage, data)
+    # The last pulse is checked before it ends, so a frame may have begun that no count shows yet.
+    if whole < len(frames):
+        in_flight = frames[whole]
+        readings.flags[in_flight] = Flag.TIMEOUT
+        readings.time_s[in_flight] = start_s + whole * shape.period_s
+
+
+def _flags(whole: int, shape: FrameShape, voltage: FloatArray, data: SweepData) -> np.ndarray:
+    flags = np.where(np.isnan(voltage).any(axis=1), int(Flag.OVERLOAD), 0)
+    readings = data.reading_compliance[: whole * shape.reads].reshape(whole, shape.reads)
+    limited: NDArray[np.bool_] = np.any(readings, axis=1)
+    pulses = data.pulse_compliance[: whole * shape.pulses].reshape(whole, shape.pulses)
+    limited |= np.any(pulses, axis=1)
+    return (flags | np.where(limited, int(Flag.COMPLIANCE), 0)).astype(np.uint16)
+
+
+def _microseconds(times: object) -> list[float]:
+    """Times rounded to the timers' resolution."""
+    return [round(time / TIME_STEP_S) * TIME_STEP_S for time in np.asarray(times, dtype=float).tolist()]
