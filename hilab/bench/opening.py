@@ -14,8 +14,8 @@ from hilab.bench.check import read_bench_file
 from hilab.bench.clock import WallClock
 from hilab.bench.file import SIM, BenchFile
 from hilab.bench.locks import AddressLock
-from hilab.bench.safety import make_all_safe, missing_safety
-from hilab.bench.station import Bench, _close
+from hilab.bench.safety import make_all_safe, missing_safety, unreached_source
+from hilab.bench.station import Bench, close_quietly
 from hilab.bench.wear import WearLedger
 from hilab.errors import BenchError, BenchFileError
 from hilab.roles import Clock, Identity, SimulatedBench
@@ -36,24 +36,25 @@ def open_bench(path: str | Path, *, seed: int = 0, overrides: Mapping[str, Any] 
     """
     path = paths.find_bench(path)
     file = read_bench_file(path, overrides)
-    classes = _driver_classes(file)
+    classes = driver_classes(file)
     with ExitStack() as undo:
-        locks = _lock(file, undo)
-        twin = _twin(file, seed, undo)
+        locks = lock_addresses(file, undo)
+        twin = open_twin(file, seed, undo)
         clock: Clock = twin.clock if twin else WallClock()
         drivers: dict[str, Any] = {}
         try:
             for name, driver_class in classes.items():
-                driver = _connect(name, driver_class, file, clock, twin)
-                undo.callback(_close, name, driver)
-                _recognise(name, driver, file, twin)
+                driver = connect(name, driver_class, file, clock, twin)
+                undo.callback(close_quietly, name, driver)
+                recognise(name, driver, file, twin)
                 drivers[name] = driver  # from here on it may be spoken to
             _switch_off(drivers, file, guarded=twin is None)
             ledger = WearLedger(paths.wear_file(), ledger_name(file))
             undo.callback(ledger.close)
             bench = Bench(file, path, drivers, clock, ledger, twin, locks)
         except BaseException:
-            make_all_safe(drivers, file.roles, guarded=twin is None)
+            hot = unreached_source(classes, drivers, file.roles)
+            make_all_safe(drivers, file.roles, guarded=twin is None, hot=hot)
             raise
         undo.pop_all()
         return bench
@@ -64,7 +65,7 @@ def ledger_name(file: BenchFile) -> str:
     return f"{file.sample} (simulated)" if file.simulated else file.sample
 
 
-def _driver_classes(file: BenchFile) -> dict[str, Any]:
+def driver_classes(file: BenchFile) -> dict[str, Any]:
     classes, problems = {}, []
     for name, entry in file.instruments.items():
         classes[name] = plugins.load(plugins.DRIVERS, entry.driver)
@@ -76,7 +77,7 @@ def _driver_classes(file: BenchFile) -> dict[str, Any]:
     return classes
 
 
-def _lock(file: BenchFile, undo: ExitStack) -> tuple[AddressLock, ...]:
+def lock_addresses(file: BenchFile, undo: ExitStack) -> tuple[AddressLock, ...]:
     locks = []
     for entry in file.instruments.values():
         if entry.address != SIM:
@@ -85,29 +86,32 @@ def _lock(file: BenchFile, undo: ExitStack) -> tuple[AddressLock, ...]:
     return tuple(locks)
 
 
-def _twin(file: BenchFile, seed: int, undo: ExitStack) -> SimulatedBench | None:
+def open_twin(file: BenchFile, seed: int, undo: ExitStack) -> SimulatedBench | None:
     """The simulated bench; it gets the tables of the bench file as plain dictionaries."""
     if not file.simulated:
         return None
-    simulation = dict(file.simulation or {})
-    build = plugins.load(plugins.SIM_BENCHES, str(simulation.pop("bench", "")))
-    plain = file.model_dump(by_alias=True, exclude={"simulation"})
+    build = plugins.load(plugins.SIM_BENCHES, str((file.simulation or {})["bench"]))
     try:
-        twin: SimulatedBench = build(
-            instruments=plain["instruments"],
-            wires=plain["wires"],
-            devices=plain["devices"],
-            field={} if file.field is None else plain["field"],
-            simulation=simulation,
-            seed=seed,
-        )
+        twin: SimulatedBench = build(**twin_tables(file), seed=seed)
     except ValueError as error:
         raise BenchFileError(f"the simulated bench refuses the bench file: {error}") from error
-    undo.callback(_close, "the simulated bench", twin)
+    undo.callback(close_quietly, "the simulated bench", twin)
     return twin
 
 
-def _connect(name: str, driver_class: Any, file: BenchFile, clock: Clock, twin: SimulatedBench | None) -> Any:
+def twin_tables(file: BenchFile) -> dict[str, Any]:
+    """What the simulated side gets of the bench file: plain tables with the file's own keys."""
+    plain = file.model_dump(by_alias=True, exclude_unset=True)
+    return {
+        "instruments": plain["instruments"],
+        "wires": plain["wires"],
+        "devices": plain["devices"],
+        "field": plain.get("field", {}),
+        "simulation": plain.get("simulation", {}),
+    }
+
+
+def connect(name: str, driver_class: Any, file: BenchFile, clock: Clock, twin: SimulatedBench | None) -> Any:
     """Open does no more than open."""
     entry = file.instruments[name]
     address = twin.addresses[name] if twin else entry.address
@@ -123,7 +127,7 @@ def _connect(name: str, driver_class: Any, file: BenchFile, clock: Clock, twin: 
         raise BenchError(f"{name!r} at {address} cannot be opened: {error}") from error
 
 
-def _recognise(name: str, driver: Any, file: BenchFile, twin: SimulatedBench | None) -> None:
+def recognise(name: str, driver: Any, file: BenchFile, twin: SimulatedBench | None) -> None:
     """Refuse an instrument that is not the one the driver speaks to, before anything else is sent to it."""
     address = twin.addresses[name] if twin else file.instruments[name].address
     try:

@@ -136,8 +136,8 @@ def envelope_reasons(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> It
         volts = [card.limits.voltage_max_v / card.r_ohm for card in cards]
         for name, got_a, limit_a in _above(batch, amplitude_a, volts):
             yield (
-                f"{name}: a {what} amplitude of {got_a * 1e3:.4g} mA needs more than voltage_max_v across the "
-                f"line, which allows {limit_a * 1e3:.4g} mA"
+                f"{name}: a {what} amplitude of {got_a * 1e3:.4g} mA needs more than voltage_max_v across "
+                f"the line, which allows {limit_a * 1e3:.4g} mA"
             )
 
 
@@ -159,9 +159,9 @@ def _misread_reasons(plan: FramePlan, limit: float) -> Iterator[str]:
         if not chance <= limit:
             read_a = np.abs(plan.batch.read_a[plan.batch.device == plan.batch.devices.index(name)]).min()
             yield (
-                f"{name}: a read of {read_a * 1e3:.3g} mA over {plan.batch.integration_s * 1e3:.3g} ms cannot "
-                f"tell the states apart (misread probability {chance:.2g}, limit {limit:.2g}): read longer or "
-                f"with more current"
+                f"{name}: a read of {read_a * 1e3:.3g} mA over {plan.batch.integration_s * 1e3:.3g} ms "
+                f"cannot tell the states apart (misread probability {chance:.2g}, limit {limit:.2g}): "
+                f"read longer or with more current"
             )
 
 
@@ -175,8 +175,8 @@ def wear_reasons(
         had, budget = sum(counted.get(name, (0, 0))), devices[name].limits.pulses_max
         if had + sum(asked) > budget:
             yield (
-                f"{name}: {sum(asked)} more pulses on top of {had} are above its budget of {budget} (pulses_max): "
-                f"use another device, or name a fresh sample"
+                f"{name}: {sum(asked)} more pulses on top of {had} are above its budget of {budget} "
+                f"(pulses_max): use another device, or name a fresh sample"
             )
 
 

@@ -16,6 +16,7 @@ GUARD_S = 2.5
 """After this long a driver that should have come back in 1.5 s is given up, and the next one is tried."""
 
 OUTPUT_METHODS = ("set_bias_a", "pulse", "set_arm_a", "set_coil_a")
+"""Methods that put energy into the bench; a driver with others says so by a class attribute has_output."""
 
 
 class Stage(IntEnum):
@@ -42,11 +43,15 @@ def missing_safety(driver: Any) -> str:
 
     Whoever can put out energy must be able to switch it off and to read back that it is off.
     """
-    outputs = [method for method in OUTPUT_METHODS if hasattr(driver, method)]
     lacking = [method for method in ("make_safe", "verify_safe") if not hasattr(driver, method)]
-    if not outputs or not lacking:
+    if not has_output(driver) or not lacking:
         return ""
-    return f"it has an output ({', '.join(outputs)}) but no {' and no '.join(lacking)}"
+    return f"it has an output but no {' and no '.join(lacking)}"
+
+
+def has_output(driver: Any) -> bool:
+    """True if the driver (class or object) can put out energy: by its methods, or because it says so."""
+    return any(hasattr(driver, method) for method in OUTPUT_METHODS) or getattr(driver, "has_output", False)
 
 
 def stage_of(name: str, driver: Any, roles: Mapping[str, str]) -> Stage | None:
@@ -54,7 +59,7 @@ def stage_of(name: str, driver: Any, roles: Mapping[str, str]) -> Stage | None:
     mine = [stage for role, stage in _STAGE_OF_ROLE.items() if roles.get(role) == name]
     if hasattr(driver, "close_channels"):
         return min([*mine, Stage.RELAYS])
-    if not hasattr(driver, "make_safe"):
+    if not has_output(driver):
         return None
     if mine:
         return min(mine)
@@ -66,18 +71,23 @@ def sources(drivers: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, A
     return {name: driver for name, driver in drivers.items() if stage_of(name, driver, roles) == Stage.SOURCE}
 
 
+def unreached_source(classes: Mapping[str, Any], reached: Mapping[str, Any], roles: Mapping[str, str]) -> str:
+    """Name of a source of the bench file that could not be reached; '' if all were."""
+    return next((name for name in sources(classes, roles) if name not in reached), "")
+
+
 def make_all_safe(
-    drivers: Mapping[str, Any], roles: Mapping[str, str], *, guarded: bool
+    drivers: Mapping[str, Any], roles: Mapping[str, str], *, guarded: bool, hot: str = ""
 ) -> tuple[SafeReport, ...]:
     """Make every instrument safe and verify it; never raises.
 
     guarded gives each driver a thread of its own, so that one that hangs does not keep the others waiting
-    (not on a virtual clock, where nobody can hang).
+    (not on a virtual clock, where nobody can hang). hot names a source that is not among the drivers and
+    perhaps on.
     """
     staged = [(stage_of(name, driver, roles), name) for name, driver in drivers.items()]
     order = sorted((stage, name) for stage, name in staged if stage is not None)
     reports: list[SafeReport] = []
-    hot = ""
     for stage, name in order:
         driver = drivers[name]
         if stage == Stage.RELAYS and hot:

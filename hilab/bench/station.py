@@ -240,7 +240,7 @@ class Bench:
             raise Aborted("the bench was told to stop")
 
     def make_safe(self) -> tuple[SafeReport, ...]:
-        """Everything off and verified: sources, readers, relays, field. Never raises; any thread may call it."""
+        """Everything off and verified: sources, readers, relays, field. Never raises; for any thread."""
         self._router.forget()
         self.last_safe = make_all_safe(self.instruments, self.file.roles, guarded=not self.simulated)
         if self._field is not None:
@@ -266,9 +266,9 @@ class Bench:
         self._closed = True
         self.make_safe()
         for name, driver in self.instruments.items():
-            _close(name, driver)
+            close_quietly(name, driver)
         if self._twin is not None:
-            _close("the simulated bench", self._twin)
+            close_quietly("the simulated bench", self._twin)
         self._ledger.close()
         for lock in self._locks:
             lock.release()
@@ -285,7 +285,7 @@ class Bench:
         self.close()
 
 
-def _close(name: str, thing: Any) -> None:
+def close_quietly(name: str, thing: Any) -> None:
     """Close one thing so that the others are closed too, whatever it does."""
     try:
         thing.close()
