@@ -59,6 +59,18 @@ class DeviceLimits:
 
 
 @dataclass(frozen=True)
+class NominalCurve:
+    """The switching curve that the design promises for pulses of write_width_s.
+
+    I50 (A) and one logistic unit (A), known without measuring the device at hand.
+    """
+
+    i50_a: float
+    unit_a: float
+    write_width_s: float
+
+
+@dataclass(frozen=True)
 class DeviceCard:
     """One device under test as the bench file describes it.
 
@@ -74,6 +86,7 @@ class DeviceCard:
     r_hall_ohm: float
     limits: DeviceLimits
     ports: Mapping[str, str] = field(default_factory=dict)
+    nominal: NominalCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -246,4 +259,4 @@ class FrameReadings:
     def clean(self) -> NDArray[np.bool_]:
         """(N,) True where a reading may be used as data."""
         spoiled = Flag.OVERLOAD | Flag.COMPLIANCE | Flag.CLIPPED | Flag.MISSING | Flag.TIMEOUT
-        return (self.flags & np.uint16(int(spoiled))) == 0
+        return np.equal(self.flags & np.uint16(int(spoiled)), 0)

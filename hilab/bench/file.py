@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from hilab.frames import DeviceCard, DeviceLimits
+from hilab.frames import DeviceCard, DeviceLimits, NominalCurve
 
 SIM = "sim"
 """The address of an instrument that the simulated twin plays."""
@@ -95,6 +95,18 @@ class Limits(Table):
         )
 
 
+class Nominal(Table):
+    """[kinds.NAME.nominal]: the switching curve the design promises, known without measuring a device."""
+
+    i50_a: Positive
+    unit_a: Positive
+    write_width_s: Positive = 100e-6
+
+    def frozen(self) -> NominalCurve:
+        """The same for protocols."""
+        return NominalCurve(self.i50_a, self.unit_a, self.write_width_s)
+
+
 class Kind(Table):
     """[kinds.NAME]: what devices share."""
 
@@ -103,6 +115,7 @@ class Kind(Table):
     r_ohm: Positive
     r_hall_ohm: Positive
     limits: Limits
+    nominal: Nominal | None = None
 
 
 class DeviceEntry(Kind):
@@ -120,6 +133,7 @@ class DeviceEntry(Kind):
             r_hall_ohm=self.r_hall_ohm,
             limits=self.limits.frozen(),
             ports=dict(self.pads),
+            nominal=self.nominal.frozen() if self.nominal else None,
         )
 
 
