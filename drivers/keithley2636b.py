@@ -36,6 +36,7 @@ CHECK_APERTURE_S = 20e-6  # 0.001 PLC: the source's look at itself within each p
 CHECK_MARGIN_S = 20e-6  # between that look and the end of the pulse
 ARM_MAX_A = 1e-4  # Hall arms are narrow: continuity needs no more
 ARM_COMPLIANCE_V = 2.0
+READING_OVERHEAD_S = 60e-6  # 580 readings/s at 0.1 PLC [M]
 POLL_S = 5e-3
 PULSE_LATE_S = 0.5
 
@@ -80,6 +81,8 @@ class Keithley2636B(VisaDriver, Keithley2600):
         self._bias_on = False
         self._arm_on = False
         self._reader = (KEITHLEY_2636B_VOLTAGE[0].full, 0.02)
+        self._reader_ready = False  # channel B holds the reader's settings
+        self._reader_on = False
         super().__init__(address, **kwargs)
         self.sweep = FrameSweep(self)
 
@@ -136,9 +139,9 @@ class Keithley2636B(VisaDriver, Keithley2600):
         self._bias_on = True
 
     def bias_off(self) -> None:
-        """0 A, then output off."""
-        self.write("smua.source.leveli=0 smua.source.output=0")
-        self._bias_on = False
+        """0 A, then both outputs off: a reader at 0 A is a source as well. `read_v` switches it on again."""
+        self.write("smua.source.leveli=0 smua.source.output=0 smub.source.output=0")
+        self._bias_on = self._reader_on = False
 
     def bias_voltage_v(self) -> float | None:
         """Measured voltage across channel A's terminals (V); nan on overflow."""
@@ -171,29 +174,38 @@ class Keithley2636B(VisaDriver, Keithley2600):
         self._bias_on = False
         level = round(amplitude_a / chosen.step)
         self.sweep.start_writes(chosen.step, (), np.array([level]), (), 0)
+        self._reader_ready = False
         self._wait_for_pulse(width_s)
-        self._reader_on()
 
     # ---- Reader (channel B) -----------------------------------------------------------------------
 
     def configure_reader(self, range_v: float, integration_s: float) -> float:
-        """Channel B at 0 A on a fixed range (V), output on; returns the integration really used (s)."""
+        """Channel B at 0 A on a fixed range (V); returns the integration really used (s)."""
         nplc = self._nplc(integration_s)
         chosen = range_for(KEITHLEY_2636B_VOLTAGE, range_v, self.name, "V").full
-        self._reader = (chosen, nplc / self.line_hz)
+        wanted = (chosen, nplc / self.line_hz)
+        if self._reader_ready and wanted == self._reader:
+            return wanted[1]
         self.sweep.forget()
-        self._arm_on = False
+        self._reader, self._reader_ready = wanted, True
+        self._arm_on = self._reader_on = False
         self.write(
             "smub.source.output=0 smub.source.func=smub.OUTPUT_DCAMPS smub.source.autorangei=0 "
             f"smub.source.rangei=1e-6 smub.source.leveli=0 smub.source.limitv={max(1.0, chosen):.6g} "
             f"smub.measure.autorangev=0 smub.measure.rangev={chosen:.6g} smub.measure.nplc={nplc:.6g} "
-            "smub.measure.autozero=smub.AUTOZERO_ONCE smub.source.output=1"
+            "smub.measure.autozero=smub.AUTOZERO_ONCE"
         )
         return self._reader[1]
 
     def read_v(self) -> float:
-        """One reading of channel B (V); nan on overload."""
-        return _voltage(self.number("print(smub.measure.v())"))
+        """One reading of channel B (V); nan on overload. Its output goes on with the first one."""
+        switch_on = "" if self._reader_on else "smub.source.output=1 "
+        self._reader_on = True
+        return _voltage(self.number(f"{switch_on}print(smub.measure.v())"))
+
+    def reading_s(self, integration_s: float) -> float:
+        """Time of one reading (s)."""
+        return integration_s + READING_OVERHEAD_S
 
     def noise_v(self, range_v: float, integration_s: float) -> float:
         """Expected rms noise (V) from the sourced table in `_ranges`."""
@@ -202,6 +214,10 @@ class Keithley2636B(VisaDriver, Keithley2600):
     def range_v(self, signal_v: float) -> float:
         """The smallest range (V) that holds the signal."""
         return range_for(KEITHLEY_2636B_VOLTAGE, signal_v, self.name, "V").full
+
+    def reader_taken(self) -> None:
+        """A sweep uses channel B: the reader's settings are gone."""
+        self._reader_ready = self._reader_on = False
 
     # ---- arm source (channel B forces a small current through the Hall arms) -----------------------
 
@@ -221,7 +237,7 @@ class Keithley2636B(VisaDriver, Keithley2600):
                 f"smub.source.limitv={ARM_COMPLIANCE_V} smub.measure.autorangev=0 "
                 f"smub.measure.rangev={ARM_COMPLIANCE_V} smub.source.output=1"
             )
-            self._arm_on = True
+            self._arm_on, self._reader_ready = True, False
         self.write(f"smub.source.leveli={current_a:.9g}")
 
     def arm_voltage_v(self) -> float:
@@ -237,7 +253,7 @@ class Keithley2636B(VisaDriver, Keithley2600):
 
     def make_safe(self) -> Any:
         """Abort both channels, levels 0, outputs off, read back; never raises."""
-        self._bias_on = self._arm_on = False
+        self._bias_on = self._arm_on = self._reader_on = False
         self.sweep.forget()
         return super().make_safe()
 
@@ -287,10 +303,6 @@ class Keithley2636B(VisaDriver, Keithley2600):
                 raise BenchError(f"{self.name}: a pulse did not end in time; the output was switched off")
             self.clock.sleep(POLL_S)
         self.bias_off()
-
-    def _reader_on(self) -> None:
-        """A sweep leaves channel B configured as reader and off."""
-        self.write("smub.source.output=1")
 
 
 def _voltage(value: float) -> float:

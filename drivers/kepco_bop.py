@@ -22,7 +22,7 @@ class KepcoBOP(VisaDriver, KepcoBOP3612):
     Option `current_max_a` narrows the range for a smaller coil or model.
     """
 
-    model_pattern = "BOP"
+    model_pattern = "BIT 48"  # the interface card answers, not the supply
     known_options = ("current_max_a",)
     off_commands = ()  # the current of a coil is ramped down, see _switch_off
 

@@ -226,6 +226,7 @@ class TspPlayer:
                 break
             self._station.route(load.device)
             frames = plan.order[load.start : load.stop]
+            self._driver.reader_taken()
             self._driver.sweep.configure(*self._programme(load.device, plan.actual, ranges, shape))
             start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
             state = self._await_end(len(frames), shape, start_s, stop)

@@ -187,6 +187,7 @@ class PulseDeltaPlayer:
         chosen = _source_range(actual, peak) or KEITHLEY_6221_CURRENT[-1]
         still_fits(self._envelope, device, peak, actual, self._limit_v(device), chosen.step)
         self._source.configure_pulse(max(peak.write_a, peak.reset_a, peak.read_a), self._limit_v(device))
+        self._reader.forget()
         programme.configure(actual.write_width_s, self._range_v(device, peak.read_a))
         programme.load(_levels(actual, frames).tolist(), self._period_s)
         programme.arm()

@@ -74,7 +74,7 @@ class SoftwareLoopPlayer:
         message_s = max(self._source.message_s, self._reader.message_s)
         loads = loads_of(batch, groups, max(len(batch), 1))
         actual = _actual(batch, message_s)
-        frame_s = _frame_s(actual, message_s)
+        frame_s = _frame_s(actual, message_s, float(self._reader.reading_s(actual.integration_s)))
         return FramePlan(
             player=self.name,
             batch=batch,
@@ -196,8 +196,8 @@ def _actual(batch: FrameBatch, message_s: float) -> FrameBatch:
     )
 
 
-def _frame_s(actual: FrameBatch, message_s: float) -> float:
-    read_s = READ_MESSAGES * message_s + SETTLE_S + actual.integration_s
+def _frame_s(actual: FrameBatch, message_s: float, reading_s: float) -> float:
+    read_s = READ_MESSAGES * message_s + SETTLE_S + reading_s
     reset_s = actual.reset_count * (actual.reset_width_s + actual.reset_gap_s)
     verify_s = read_s + actual.reset_wait_s if actual.verify_reset else 0.0
     return reset_s + verify_s + actual.write_width_s + actual.read_wait_s + read_s
