@@ -95,8 +95,9 @@ def fit_arrhenius(
     """Fit the Neel-Arrhenius law to k switchings in n samples at write_a, each (A,) or (D, A).
 
     Points with n = 0 are padding. Pulses of a device must have one sign. drift_a ((D,) or scalar) is the
-    standard deviation of I50 that drift adds to the fit (`drift.DriftTerm.fit_a`); it widens the interval of I50 and
-    Ic0. Raises ValueError on shapes and counts that cannot be; a device that cannot be fitted gets a reason.
+    standard deviation of I50 that drift adds to the fit (`drift.DriftTerm.fit_a`); it widens the intervals
+    of I50 and Ic0. Raises ValueError on shapes and counts that cannot be; a device that cannot be fitted
+    gets a reason.
     """
     if not (width_s > tau0_s > 0):
         raise ValueError(

@@ -1,8 +1,8 @@
 """What several write widths say: the barrier from I50 against ln(width), and tau0 itself where it shows.
 
 Below Ic0 the law is ln(-ln(1 - P)) = ln t_p - (ln tau0 + Delta) + (Delta/Ic0) I: widths and amplitudes
-together determine Delta/Ic0 and the sum ln tau0 + Delta, never the two parts. tau0 by itself shows only where P
-saturates at 1 - exp(-t_p/tau0) above Ic0, that is with widths not much longer than tau0.
+together determine Delta/Ic0 and the sum ln tau0 + Delta, never the two parts. tau0 by itself shows only
+where P saturates at 1 - exp(-t_p/tau0) above Ic0, that is with widths not much longer than tau0.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def fit_width_line(
 class FreeTau0:
     """Fit over several widths with tau0 free.
 
-    rate_per_a = Delta/Ic0 and barrier_sum = ln(tau0 / 1 s) + Delta hold in any case. If `identified`, tau0_s has
-    a 95 % interval and delta, ic0_a go with it; if not, only tau0_high_s is a bound, the others are nan,
-    and `note` says so.
+    rate_per_a = Delta/Ic0 and barrier_sum = ln(tau0 / 1 s) + Delta hold in any case. If `identified`, tau0_s
+    has a 95 % interval and delta, ic0_a go with it; if not, only tau0_high_s is a bound, the others are
+    nan, and `note` says so.
     """
 
     rate_per_a: float
