@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a stream: numpy dtype name ("f8", "u2", "S32"), unit and, for a fixed vector, its length."""
+    """One column of a stream: numpy dtype name ("f8", "u2", "S32"), unit, length of a fixed vector."""
 
     dtype: str = "f8"
     unit: str = ""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hilab.store.catalogue import RunSummary, runs
     from hilab.store.exports import export
+    from hilab.store.plain import plain, strict_json
     from hilab.store.reader import Run, Stream, load_run
     from hilab.store.state import decode_state, encode_state
-    from hilab.store.writer import RunInfo, RunWriter, plain, strict_json
+    from hilab.store.writer import RunInfo, RunWriter
 
 __all__ = [
     "Run",
@@ -37,8 +38,8 @@ _HOMES = {
     "encode_state": "state",
     "RunInfo": "writer",
     "RunWriter": "writer",
-    "plain": "writer",
-    "strict_json": "writer",
+    "plain": "plain",
+    "strict_json": "plain",
 }
 
 

@@ -131,8 +131,12 @@ class Run:
     @property
     def safe_reports(self) -> tuple[SafeReport, ...]:
         """How each instrument was left at the end."""
-        made_safe = [json.loads(event["text"]) for event in self.events if event["kind"] == "safe"]
-        return tuple(SafeReport(r["instrument"], bool(r["verified"]), r["detail"]) for r in made_safe)
+        reports = []
+        for event in self.events:
+            if event["kind"] in ("safe", "not safe"):
+                instrument, _, detail = event["text"].partition(":")
+                reports.append(SafeReport(instrument, event["kind"] == "safe", detail.strip()))
+        return tuple(reports)
 
     @property
     def exit_code(self) -> int:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import socket
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from hilab.engine.messages import Column
 from hilab.errors import RunFileError
 from hilab.store.columns import Columns, checked_rows, checked_streams, fixed_text
 from hilab.store.names import run_file_path, writable_directory
+from hilab.store.plain import plain, software_versions
 from hilab.store.state import encode_state
 from hilab.store.swmr import SwmrFile, Table
 
@@ -42,8 +41,9 @@ EVENT_COLUMNS = {
 class RunInfo:
     """What is known of a run before it starts; all of it is stored.
 
-    bench_file is the text of the bench file, bench_settings the instruments' settings at the start,
-    identities who answered, versions the software.
+    bench_file: text of the bench file; bench_model: the same as it was checked when the bench was opened;
+    bench_settings: the instruments' settings at the start; identities: who answered; versions: software
+    beside hilab's own dependencies.
     """
 
     protocol: str
@@ -51,6 +51,7 @@ class RunInfo:
     seed: int = 0
     bench: str = ""
     bench_file: str = ""
+    bench_model: Mapping[str, Any] = field(default_factory=dict)
     bench_settings: Mapping[str, Any] = field(default_factory=dict)
     identities: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -68,48 +69,6 @@ class Block:
     stream: str
     first_row: int
     columns: Columns
-
-
-def plain(value: Any) -> Any:
-    """value with numpy scalars and arrays as numbers and lists, tuples as lists, keys as text."""
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
-
-
-def strict_json(value: Any, **options: Any) -> str:
-    """JSON that every reader accepts: numbers that are not finite become null."""
-
-    def finite(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {key: finite(part) for key, part in item.items()}
-        if isinstance(item, list):
-            return [finite(part) for part in item]
-        return None if isinstance(item, float) and not math.isfinite(item) else item
-
-    return json.dumps(finite(plain(value)), allow_nan=False, **options)
-
-
-def software_versions() -> dict[str, str]:
-    """Versions of what a run depends on, as installed."""
-    names = ("hilab", "numpy", "scipy", "h5py", "pymeasure", "pyvisa", "torch", "numba", "lupa")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 class RunWriter:

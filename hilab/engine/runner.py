@@ -1,0 +1,288 @@
+"""The engine: one protocol on one bench, recorded, and safe however it ends.
+
+Threads (docs/adr/0004-engine-threads.md): the protocol's steps run on a thread of their own, the caller's
+thread watches. So a step that blocks for ever keeps neither Ctrl-C nor the safe state waiting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hilab.engine.notices import RunEnded, RunStarted, Subscriber
+from hilab.engine.outcome import Caught, RunFailedError, all_verified, describe, ended_as
+from hilab.engine.params import checked_params, find_protocol
+from hilab.engine.planning import dry_run as planned
+from hilab.engine.protocol import Protocol, ProtocolParams
+from hilab.engine.recorder import Recorder, RunLog
+from hilab.engine.worker import Worker
+from hilab.errors import UsageError
+from hilab.roles import SafeReport
+from hilab.store.names import writable_directory
+from hilab.store.reader import Run, load_run
+from hilab.store.writer import RunInfo, RunWriter
+
+if TYPE_CHECKING:
+    from hilab.engine.resuming import Continuation
+
+POLL_S = 0.05
+GRACE_S = 1.2  # after a request to stop a step may take so long to come back by itself
+SAFE_PATIENCE_S = 10.0  # make_safe promises less for each instrument; after this it counts as not safe
+LAST_WAIT_S = 0.3  # for a step that the safe state has set free
+
+_claims: list[object] = []
+_claims_lock = threading.Lock()
+
+
+def run(
+    name_or_class: str | type[Protocol[Any]],
+    bench: Any,
+    params: Mapping[str, Any] | ProtocolParams,
+    *,
+    out: str | Path = "runs",
+    seed: int = 0,
+    subscribers: Sequence[Subscriber] = (),
+    dry_run: bool = False,
+) -> Any:
+    """Run a protocol on an open bench; return the `Run` (status "done" or "aborted").
+
+    Raises UsageError for a wrong name or parameters (all problems at once) and RunFileError where `out`
+    cannot be written, both before anything starts; RunFailedError (with .run) when the protocol failed. With
+    dry_run nothing is played or written: returns a dictionary of what the run would do and cost.
+    """
+    if dry_run:
+        protocol_class = find_protocol(name_or_class)
+        return planned(protocol_class(checked_params(protocol_class.Params, params), seed), bench)
+    return Engine(name_or_class, bench, params, out=out, seed=seed, subscribers=subscribers).run()
+
+
+class Engine:
+    """One run. `pause`, `resume` and `abort` may be called from any thread, also from a signal handler."""
+
+    def __init__(
+        self,
+        name_or_class: str | type[Protocol[Any]],
+        bench: Any,
+        params: Mapping[str, Any] | ProtocolParams,
+        *,
+        out: str | Path = "runs",
+        seed: int = 0,
+        subscribers: Sequence[Subscriber] = (),
+        continuing: Continuation | None = None,
+    ):
+        protocol_class = find_protocol(name_or_class)
+        self._params = checked_params(protocol_class.Params, params)
+        if seed < 0:
+            raise UsageError(f"the seed must be 0 or more, got {seed}")
+        self._protocol = protocol_class(self._params, seed, continuing.restored if continuing else None)
+        self._continuing = continuing
+        self._bench = bench
+        self._out = writable_directory(out)
+        self._seed = seed
+        self._subscribers = tuple(subscribers)
+        self._unpaused = threading.Event()
+        self._unpaused.set()
+        self._abort_reason = ""  # plain attributes: a signal handler must not take locks
+        self._escalated = False
+
+    # ---- from outside -----------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hold the run after the step that is under way."""
+        self._unpaused.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._unpaused.set()
+
+    @property
+    def paused(self) -> bool:
+        return not self._unpaused.is_set()
+
+    def abort(self, reason: str = "stopped by request") -> None:
+        """End the run; called a second time, make the bench safe without waiting for the step."""
+        self._escalated = bool(self._abort_reason)
+        self._abort_reason = self._abort_reason or reason
+
+    # ---- the run ----------------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        """Run to the end; see `hilab.engine.run`. The bench is made safe and verified on every way out."""
+        streams = self._protocol.streams()
+        _claim(self._bench)
+        with Caught() as opening:
+            self._writer = self._open(self._info(), streams)
+        if opening.error is not None:
+            _release(self._bench)
+            raise opening.error
+        self._recorder = Recorder(self._writer, self._subscribers, self._bench.clock.now, self._extras)
+        self._worker = Worker(self._protocol, self._bench, self._recorder.handle, self._unpaused)
+        with RunLog(self._writer), Caught() as watching:
+            self._watch(streams)
+        interrupt = watching.error
+        if interrupt is not None and not self._abort_reason:
+            self._abort_reason = f"interrupted: {describe(interrupt)}"
+        _undisturbed(self._end)
+        return self._result(interrupt)
+
+    def _open(self, info: RunInfo, streams: Mapping[str, Any]) -> RunWriter:
+        if self._continuing is not None:
+            return self._continuing.open(info, streams)
+        return RunWriter(self._out, info, streams)
+
+    def _watch(self, streams: Mapping[str, Any]) -> None:
+        """Until the worker comes back or the run is to stop."""
+        self._bench.stop.clear()
+        self._recorder.publish(
+            RunStarted(self._writer.path, self._protocol.name, self._params.model_dump(mode="json"), streams)
+        )
+        was_paused = False
+        if not self._abort_reason:
+            self._worker.start()
+        while not self._worker.done.wait(POLL_S) and not self._abort_reason:
+            self._recorder.tick()
+            if self.paused is not was_paused:
+                was_paused = self.paused
+                self._recorder.happened("paused" if was_paused else "resumed", "after the step under way")
+
+    def _end(self) -> None:
+        """Stop the worker if it still runs, make the bench safe, close the file."""
+        self._worker.cancel()
+        came_back = self._worker.done.is_set()
+        if not came_back:
+            self._bench.stop.set()
+            getattr(self._bench.clock, "wake", int)()
+            came_back = self._wait_for_worker()
+        reports = self._make_safe()
+        if not came_back:
+            self._worker.done.wait(LAST_WAIT_S)
+            came_back = not self._worker.abandon(lambda: _release(self._bench))
+            if came_back:  # it may have switched something on between
+                reports = self._make_safe()
+        error = self._worker.error if came_back else None
+        self._status, self._reason = ended_as(error, self._abort_reason)
+        with Caught() as closing:
+            self._close(reports, came_back)
+        if closing.error is not None:
+            self._status, self._reason = "failed", describe(closing.error)
+        if came_back:
+            _release(self._bench)
+        self._recorder.publish(RunEnded(self._status, self._reason, reports))
+        self._recorder.close()
+
+    def _wait_for_worker(self) -> bool:
+        deadline = time.monotonic() + GRACE_S
+        while time.monotonic() < deadline and not self._escalated:
+            if self._worker.done.wait(POLL_S):
+                return True
+        return self._worker.done.is_set()
+
+    def _make_safe(self) -> tuple[SafeReport, ...]:
+        """The bench's make_safe on a thread of its own, because a broken driver may hang."""
+        found: list[SafeReport] = []
+        thread = threading.Thread(
+            target=lambda: found.extend(self._bench.make_safe()), name="hilab-safe", daemon=True
+        )
+        thread.start()
+        thread.join(SAFE_PATIENCE_S)
+        if thread.is_alive():
+            return (SafeReport("bench", False, f"make_safe did not come back within {SAFE_PATIENCE_S:g} s"),)
+        return tuple(found)
+
+    def _close(self, reports: Sequence[SafeReport], came_back: bool) -> None:
+        self._recorder.wind_up()
+        now = self._bench.clock.now()
+        if self._abort_reason:
+            self._writer.event("abort", self._abort_reason, now)
+        if not came_back:
+            self._writer.event(
+                "abandoned", "the step under way did not come back; the bench was made safe around it", now
+            )
+        for report in reports:
+            kind = "safe" if report.verified else "not safe"
+            self._writer.event(kind, f"{report.instrument}: {report.detail}", now)
+        self._writer.finish(
+            self._status,
+            self._reason,
+            verified_safe=all_verified(reports),
+            bench_time_s=self._recorder.elapsed_bench_s,
+        )
+
+    def _result(self, interrupt: BaseException | None) -> Run:
+        recorded = load_run(self._writer.path)
+        if recorded.status != self._status:  # the end could not be written
+            recorded = dataclasses.replace(recorded, status=self._status, reason=self._reason)
+        error = self._worker.error
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        if isinstance(interrupt, (KeyboardInterrupt, SystemExit)):
+            raise interrupt
+        if self._status == "failed":
+            message = f"{self._protocol.name} failed: {self._reason} (run file: {recorded.path})"
+            raise RunFailedError(message, recorded) from (error or interrupt)
+        return recorded
+
+    def _info(self) -> RunInfo:
+        bench = self._bench
+        model: Any = getattr(bench, "file", None)
+        return RunInfo(
+            protocol=self._protocol.name,
+            parameters=self._params.model_dump(mode="json"),
+            seed=self._seed,
+            bench=str(bench.name),
+            bench_file=_bench_text(bench),
+            bench_model=model.model_dump(mode="json") if hasattr(model, "model_dump") else {},
+            bench_settings=bench.settings(),
+            identities={name: vars(identity) for name, identity in bench.identify().items()},
+            sample=str(bench.sample),
+            operator=str(bench.operator),
+            note=str(bench.note),
+            simulated=bool(bench.simulated),
+        )
+
+    def _extras(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the protocol's state."""
+        return {
+            "seed": self._seed,
+            "parameters": self._params.model_dump(mode="json"),
+            "bench_time_s": self._bench.clock.now(),
+            "snapshot": self._bench.snapshot() if self._bench.simulated else None,
+        }
+
+
+def _bench_text(bench: Any) -> str:
+    path = getattr(bench, "path", None)
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else ""
+    except OSError:
+        return ""  # moved since; the checked model of it is stored beside
+
+
+def _undisturbed(work: Callable[[], None]) -> None:
+    """Do the work on another thread and wait for it, whatever the keyboard says meanwhile."""
+    thread = threading.Thread(target=work, name="hilab-end")
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(POLL_S)
+        except KeyboardInterrupt:
+            continue
+
+
+def _claim(bench: object) -> None:
+    with _claims_lock:
+        if any(claimed is bench for claimed in _claims):
+            raise UsageError(
+                "a run is still going on on this bench; wait for its end, "
+                "or close the bench and open it again"
+            )
+        _claims.append(bench)
+
+
+def _release(bench: object) -> None:
+    with _claims_lock:
+        _claims[:] = [claimed for claimed in _claims if claimed is not bench]
