@@ -7,6 +7,7 @@ after the VISA specification (VPP-4.3): END, termination characters, time-outs, 
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -210,7 +211,10 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
                     return StatusCode.error_timeout
             if reply is not None:
                 break
-            again = ready if ready is not None and ready > now else now + max(POLL_S, (now - started) / 10.0)
+            if ready is not None and now < ready < math.inf:
+                again = ready
+            else:
+                again = now + max(POLL_S, (now - started) / 10.0)
             clock.sleep(min(again, deadline) - now)
             if self._sessions.get(here.number) is not here:
                 return StatusCode.error_connection_lost  # closed by another thread meanwhile
