@@ -48,7 +48,7 @@ FIT_COLUMNS: Mapping[str, Column] = {
 
 
 def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -> Iterator[Message]:
-    """Fit every device; yields the rows of the `fits` stream, returns {device: figures or {"reason": ...}}."""
+    """Fit every device; yields rows of the `fits` stream, returns {device: figures or {"reason": ...}}."""
     figures: dict[str, dict[str, Any]] = {}
     first = {name: _fit(sigmoid, tau0_s, 0.0) for name, sigmoid in sigmoids.items()}
     drift = pooled_drift([(sigmoids[name], fit) for name, fit in first.items() if fit.ok[0]])

@@ -72,7 +72,7 @@ def alternating_batch(
     read_a: FloatArray,
     timing: Timing,
 ) -> FrameBatch:
-    """Frames of a negative and a positive pulse of equal height, each read; height a fraction of the limit."""
+    """Frames of a negative and a positive pulse of equal height (a fraction of the limit), each read."""
     limits = np.array(
         [
             min(
@@ -144,7 +144,7 @@ def locate_one(
     after_write = readings.voltage_v[index]
     if len(index) < FEWEST_FRAMES:
         raise HilabError(
-            f"{device}: only {len(index)} of its frames came back clean (no overload, compliance or clipping); "
+            f"{device}: only {len(index)} of its frames came back without overload or compliance; "
             "check its contacts (contact_check) and the reader's range"
         )
     states = split_two_states(np.concatenate([after_reset, after_write]))
@@ -180,7 +180,7 @@ def locate_one(
 
 
 def rough_i50(amplitude_a: FloatArray, p_switch: FloatArray) -> float | None:
-    """Where a rising, noisy step crosses one half: the split with the fewest contradictions; None without one.
+    """Where a rising, noisy step crosses one half: the split with fewest contradictions, None without one.
 
     Amplitudes at which the device was never found reset (nan) lie below the step: a device that does not
     come up does not go down either.

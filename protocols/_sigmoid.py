@@ -35,7 +35,7 @@ SWITCHING_COLUMNS: Mapping[str, Column] = {
 class Sigmoid:
     """Counts of one device: all arrays (A,), ascending in amplitude; round_n, round_k (R, A) of each round.
 
-    lag1 is the autocorrelation between successive frames, each outcome taken relative to its amplitude's mean.
+    lag1 is the autocorrelation between successive frames, each outcome relative to its amplitude's mean.
     """
 
     device: str

@@ -122,7 +122,7 @@ def check_device(bench: Bench, device: str, params: ContactCheckParams) -> Conta
 
 
 def arm_resistance(bench: Bench, device: str, params: ContactCheckParams) -> float:
-    """Resistance between the Hall arms, forced and measured on the arms themselves; nan without an arm source."""
+    """Resistance between the Hall arms, measured on the arms themselves; nan without an arm source."""
     if not bench.has_role("arm_source"):
         return float("nan")
     bench.route(device, "hall")

@@ -101,7 +101,7 @@ def field_loops(
 
 
 def loop_figures(loop: HysteresisLoop, unit: str) -> dict[str, float | str]:
-    """What is told of a loop: coercive value, offset and opening with their errors, or the reason for none."""
+    """What is told of a loop: coercive value, offset, opening and errors, or the reason for none."""
     if loop.reason:
         return {"reason": loop.reason}
     return {

@@ -122,7 +122,7 @@ class ResetScan(Protocol[ResetScanParams]):
 
 
 def pick_reset(amplitude_a: np.ndarray, p_low: np.ndarray, required: float) -> float | None:
-    """The reset amplitude (negative, A) in the middle of the plateau of P(reset); None if none is good enough."""
+    """Reset amplitude (negative, A) in the middle of the plateau of P(reset); None if none is good enough."""
     best = np.nanmax(p_low)
     if not best >= required:
         return None

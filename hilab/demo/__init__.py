@@ -1,0 +1,1 @@
+"""The demo: the whole chain on the embedded bench, with one figure and one table."""

@@ -1,0 +1,321 @@
+"""Training a network on the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from hilab.engine.messages import Checkpoint, Column, Message, Progress, Reading, Result
+from hilab.engine.protocol import Protocol
+from hilab.errors import HilabError
+from protocols._calibration import Calibrated, CalibrationParams, calibrate
+from protocols._common import FRAME_COLUMNS, chosen_devices
+from protocols._fitting import FIT_COLUMNS
+from protocols._sigmoid import SWITCHING_COLUMNS
+
+if TYPE_CHECKING:
+    from hilab.bench import Bench
+    from hilab.learning.arms import ArmSpec
+    from hilab.learning.idx import Mnist
+    from hilab.learning.network import Network
+    from hilab.learning.neurons import BenchNeurons
+    from hilab.learning.training import Evaluation
+
+Arm = Literal[
+    "deterministic_sigmoid",
+    "deterministic_binary",
+    "software",
+    "transfer_uncalibrated",
+    "transfer_calibrated",
+    "hil_straight_through",
+    "hil_nominal",
+    "hil_calibrated_backward",
+    "hil_calibrated_forward",
+]
+
+
+class HilTrainingParams(CalibrationParams):
+    """What hil_training can be told."""
+
+    arms: list[Arm] = Field(
+        ["software", "hil_calibrated_backward"], min_length=1, description="what is compared"
+    )
+    hidden: int = Field(100, ge=1, le=10_000, description="hidden neurons")
+    images: int = Field(10_000, ge=1, le=60_000, description="images trained on")
+    test_images: int = Field(10_000, ge=1, le=10_000, description="test images")
+    epochs: int = Field(10, ge=1, le=1000, description="passes over the training images")
+    batch_size: int = Field(100, ge=1, le=10_000, description="images of a mini-batch")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="of Adam")
+    samples: int = Field(1, ge=1, le=100, description="samples of each neuron at the last test")
+    epoch_test_images: int = Field(
+        1000, ge=0, le=10_000, description="test images after each epoch (0: test at the end only)"
+    )
+    checkpoint_steps: int = Field(100, ge=1, description="mini-batches between two checkpoints")
+
+
+class HilTraining(Protocol[HilTrainingParams]):
+    """A 784-H-10 network on MNIST whose hidden neurons are devices, pulsed in every forward pass.
+
+    First each device's read-out levels, reset and switching curve are measured. Then the arms are run
+    with the same initial weights and the same order of images: trained in software, transferred to the
+    devices with nominal or measured curves, or trained with the devices in the loop. Accuracy is told at one
+    sample of each neuron (and with the outputs of several samples averaged, if asked). Frames, bench time
+    and pulses count calibration too. One seed gives no verdict.
+    """
+
+    name: ClassVar[str] = "hil_training"
+    Params = HilTrainingParams
+
+    def streams(self) -> Mapping[str, Mapping[str, Column]]:
+        return {
+            "training": {
+                "arm": Column("S32"),
+                "epoch": Column("i4"),
+                "step": Column("i4"),
+                "images": Column("i8"),
+                "loss": Column("f8"),
+                "accuracy": Column("f8"),
+                "clipped": Column("f8"),
+                "time_s": Column("f8", "s"),
+            },
+            "accuracy": {
+                "arm": Column("S32"),
+                "epoch": Column("i4"),
+                "samples": Column("i4"),
+                "images": Column("i8"),
+                "accuracy": Column("f8"),
+                "accuracy_mean": Column("f8"),
+            },
+            "bits": {
+                "arm": Column("S32"),
+                "step": Column("i8"),
+                "packed": Column("u1", "", self.packed_bytes()),
+            },
+            "switching": SWITCHING_COLUMNS,
+            "fits": FIT_COLUMNS,
+            "frames": FRAME_COLUMNS,
+        }
+
+    def packed_bytes(self) -> int:
+        """Bytes of one mini-batch's outcomes, eight to a byte."""
+        return -(-self.params.batch_size * self.params.hidden // 8)
+
+    def steps(self, bench: Bench) -> Iterator[Message]:
+        from hilab.learning.arms import in_order
+        from hilab.learning.idx import load_mnist
+
+        params = self.params
+        data = load_mnist(train_images=params.images, test_images=params.test_images)
+        arms = in_order(tuple(params.arms))
+        devices = chosen_devices(bench, params.devices)
+        calibrated: Calibrated | None = None
+        if any(arm.uses_devices for arm in arms):
+            if any("nominal" in (arm.forward, arm.backward) for arm in arms if arm.uses_devices):
+                _demand_nominal(bench, devices)
+            calibrated = yield from calibrate(bench, devices, params, self.random("calibration order"))
+        run = _Arms(self, bench, data, devices, calibrated)
+        results: dict[str, Any] = {}
+        weights: dict[str, Any] = {}
+        for number, arm in enumerate(arms):
+            results[arm.name], weights[arm.name] = yield from run.one(arm, weights.get(arm.starts_from))
+            yield Progress(number + 1, len(arms), f"{arm.title}: {results[arm.name]['accuracy']:.2%}")
+        calibration = calibrated.budget if calibrated else {}
+        yield Result(
+            {"arms": results, "calibration": calibration, "seed": self.seed, "devices": list(devices)}
+        )
+
+
+def _demand_nominal(bench: Bench, devices: tuple[str, ...]) -> None:
+    missing = [name for name in devices if bench.devices[name].nominal is None]
+    if missing:
+        raise HilabError(
+            f"{', '.join(missing)}: an arm with nominal calibration needs the design's switching curve; "
+            "add [kinds.NAME.nominal] with i50_a and unit_a to the bench file"
+        )
+
+
+@dataclass
+class _Arms:
+    """Runs the arms of one training run, one after another."""
+
+    protocol: HilTraining
+    bench: Bench
+    data: Mnist
+    devices: tuple[str, ...]
+    calibrated: Calibrated | None
+
+    def one(
+        self, arm: ArmSpec, start: Mapping[str, np.ndarray] | None
+    ) -> Generator[Message, None, tuple[dict[str, Any], dict[str, np.ndarray]]]:
+        """Train and test one arm: (figures, weights)."""
+        from hilab.learning.network import initialise
+
+        began_s = self.bench.clock.now()
+        network, neurons = self._network(arm, arm.train_on or "software")
+        if start is None:
+            initialise(network, self.protocol.random("weights"))
+        else:
+            network.set_weights(start)
+        if arm.train_on:
+            yield from self._train(arm, network, neurons)
+        trained_s = self.bench.clock.now()
+        tested, test_neurons = self._network(arm, arm.test_on)
+        tested.set_weights(network.weights())
+        evaluation = yield from self._test(arm, tested, self.protocol.params.epochs + 1)
+        return {
+            "title": arm.title,
+            "accuracy": evaluation.accuracy_one,
+            "accuracy_mean": evaluation.accuracy_mean,
+            "samples": evaluation.samples,
+            "standard_error": evaluation.standard_error,
+            "training_frames": getattr(neurons, "frames", 0) if arm.train_on == "devices" else 0,
+            "test_frames": getattr(test_neurons, "frames", 0) if arm.test_on == "devices" else 0,
+            "calibration_frames": self.calibrated.budget["frames"]
+            if self.calibrated and arm.needs_measured
+            else 0,
+            "training_bench_time_s": trained_s - began_s,
+            "test_bench_time_s": self.bench.clock.now() - trained_s,
+            "spoiled_readings": sum(getattr(one, "spoiled", 0) for one in (neurons, test_neurons)),
+            "clipped": evaluation.clipped_fraction,
+        }, network.weights()
+
+    def _network(self, arm: ArmSpec, place: str) -> tuple[Network, Any]:
+        from hilab.learning.assignment import Assignment
+        from hilab.learning.network import Network, hidden_layer
+        from hilab.learning.neurons import BenchNeurons, SoftwareNeurons
+
+        params = self.protocol.params
+        on_devices = place == "devices"
+        envelope_a = np.array(
+            [self.bench.devices[name].limits.current_max_a(params.write_width_s) for name in self.devices]
+        )
+        neurons: Any = SoftwareNeurons(self.protocol.random(f"software neurons {arm.name} {place}"))
+        if on_devices:
+            assert self.calibrated is not None
+            neurons = _Remembering(BenchNeurons(self.bench, self.devices, self.calibrated.readout))
+        layer = hidden_layer(
+            arm,
+            params.hidden,
+            neurons,
+            Assignment.round_robin(params.hidden, self.devices),
+            self.calibrated.calibrations if self.calibrated else None,
+            envelope_a,
+            on_devices=on_devices,
+        )
+        return Network(self.data.train.images.shape[1], 10, params.hidden, layer), neurons
+
+    def _train(self, arm: ArmSpec, network: Network, neurons: Any) -> Iterator[Message]:
+        from hilab.learning.training import Training, TrainingSettings, train
+
+        params = self.protocol.params
+        settings = TrainingSettings(
+            params.epochs, params.batch_size, params.learning_rate, self.protocol.seed
+        )
+        training = Training(network, self.data.train, settings)
+        total = params.epochs * training.steps_per_epoch
+        for number, step in enumerate(train(training)):
+            self.bench.check_stop()
+            if isinstance(neurons, _Remembering):
+                yield neurons.reading(arm.name, number, self.protocol.packed_bytes())
+            yield Reading(
+                "training",
+                {
+                    "arm": np.array([arm.name.encode()], dtype="S32"),
+                    "epoch": [step.epoch],
+                    "step": [step.step],
+                    "images": [step.images],
+                    "loss": [step.loss],
+                    "accuracy": [step.accuracy],
+                    "clipped": [step.clipped_fraction],
+                    "time_s": [self.bench.clock.now()],
+                },
+            )
+            if number % 10 == 9 or step.ends_epoch:
+                yield Progress(
+                    number + 1, total, f"{arm.title}, epoch {step.epoch + 1}, loss {step.loss:.3f}"
+                )
+            if (number + 1) % params.checkpoint_steps == 0:
+                yield Checkpoint({"arm": arm.name, "step": number + 1, "training": training.state()})
+            if step.ends_epoch and params.epoch_test_images:
+                yield from self._test_epoch(arm, network, step.epoch + 1)
+
+    def _test_epoch(self, arm: ArmSpec, network: Network, epoch: int) -> Iterator[Message]:
+        from hilab.learning.training import evaluate_steps
+
+        few = self.data.test.first(self.protocol.params.epoch_test_images)
+        evaluation = yield from _relay(evaluate_steps(network, few, 1), self.bench)
+        yield _accuracy_row(arm.name, epoch, 1, evaluation)
+
+    def _test(self, arm: ArmSpec, network: Network, epoch: int) -> Generator[Message, None, Evaluation]:
+        from hilab.learning.training import evaluate_steps
+
+        samples = self.protocol.params.samples
+        evaluation = yield from _relay(evaluate_steps(network, self.data.test, samples), self.bench)
+        yield _accuracy_row(arm.name, epoch, evaluation.samples, evaluation)
+        return evaluation
+
+
+class _Remembering:
+    """Neurons that remember their last outcomes: the run file keeps them, so that a resumed training can
+    replay them without pulsing."""
+
+    def __init__(self, neurons: BenchNeurons):
+        self.neurons = neurons
+        self.last = np.zeros(0, dtype=np.uint8)
+
+    def fire(self, device: np.ndarray, current_a: np.ndarray) -> np.ndarray:
+        self.last = self.neurons.fire(device, current_a)
+        return self.last
+
+    def state(self) -> dict[str, Any]:
+        return self.neurons.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.neurons.restore(state)
+
+    @property
+    def frames(self) -> int:
+        return self.neurons.frames
+
+    @property
+    def spoiled(self) -> int:
+        return self.neurons.spoiled
+
+    def reading(self, arm: str, step: int, length: int) -> Reading:
+        """One row of the `bits` stream."""
+        packed = np.zeros(length, dtype=np.uint8)
+        bits = np.packbits(self.last)
+        packed[: len(bits)] = bits
+        return Reading(
+            "bits",
+            {"arm": np.array([arm.encode()], dtype="S32"), "step": [step], "packed": packed[None, :]},
+        )
+
+
+def _relay(steps: Generator[Any, None, Evaluation], bench: Bench) -> Generator[Message, None, Evaluation]:
+    """Pass an evaluation's progress on, stopping where the run is stopped."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        bench.check_stop()
+        yield Progress(step.done, step.total, "testing")
+
+
+def _accuracy_row(arm: str, epoch: int, samples: int, evaluation: Evaluation) -> Reading:
+    return Reading(
+        "accuracy",
+        {
+            "arm": np.array([arm.encode()], dtype="S32"),
+            "epoch": [epoch],
+            "samples": [samples],
+            "images": [evaluation.images],
+            "accuracy": [evaluation.accuracy_one],
+            "accuracy_mean": [evaluation.accuracy_mean],
+        },
+    )
