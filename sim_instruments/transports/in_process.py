@@ -27,6 +27,9 @@ LONGEST_WAIT_S = 86_400.0  # an infinite time-out ends here: in virtual time nob
 REQUESTING_SERVICE = 0x40
 
 _numbers = itertools.count(1)
+_SUCCESS = StatusCode.success  # looking up a member of an enumeration costs more than a read
+_MORE = StatusCode.success_max_count_read
+_TERMINATED = StatusCode.success_termination_character_read
 
 
 class Session:
@@ -159,58 +162,63 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
         here = self._usable(session)
         port = here.port
         count = len(data)
-        self.clock.sleep(port.link.latency_s + count / port.link.bytes_per_s + here.debt_s)
+        self.clock.sleep(port.latency_s + count * port.byte_s + here.debt_s)
         here.debt_s = 0.0
         if here.pending:
             data, here.pending = here.pending + data, b""
         if not here.send_end:
             here.pending = data
-            return count, self._status(session, StatusCode.success)
-        with self.bench_lock:
-            if here.generation != port.generation:
-                return 0, self._status(session, StatusCode.error_connection_lost)
-            here.forget_replies()
-            try:
-                for message in port.messages(bytes(data)):
+            return count, self._succeed(session, _SUCCESS)
+        try:
+            with self.bench_lock:
+                if here.generation != port.generation:
+                    raise LinkLostError
+                here.forget_replies()
+                for message in port.messages(data):
                     port.deliver(message, here)
-            except LinkLostError:
-                return 0, self._status(session, StatusCode.error_connection_lost)
-        return count, self._status(session, StatusCode.success)
+        except LinkLostError:
+            return 0, self._status(session, StatusCode.error_connection_lost)
+        return count, self._succeed(session, _SUCCESS)
 
     def read(self, session: VISASession, count: int) -> tuple[bytes, StatusCode]:
         here = self._usable(session)
-        if here.where >= len(here.unread):
+        reply, start = here.unread, here.where
+        if start >= len(reply):
             failure = self._fetch(here)
             if failure is not None:
                 return b"", self._status(session, failure)
-        reply, start = here.unread, here.where
-        stop = min(start + count, len(reply))
-        status = StatusCode.success if stop == len(reply) else StatusCode.success_max_count_read
+            reply, start = here.unread, 0
+        length = len(reply)
+        stop = start + count
+        if stop >= length:
+            stop, status = length, _SUCCESS
+        else:
+            status = _MORE
         if here.stop_at:
             found = reply.find(here.stop_at, start, stop)
             if found >= 0:
-                stop = found + 1
-                status = StatusCode.success_termination_character_read
+                stop, status = found + 1, _TERMINATED
         here.where = stop
-        chunk = reply if stop - start == len(reply) else reply[start:stop]
-        return chunk, self._status(session, status)
+        chunk = reply if stop - start == length else reply[start:stop]
+        return chunk, self._succeed(session, status)
 
     def _fetch(self, here: Session) -> StatusCode | None:
         """Wait for the next reply and keep it in the session; the error if none comes in time."""
         port, clock = here.port, self.clock
-        started = clock.now()
+        started = now = clock.now()
         deadline = started + here.timeout_s
         while True:
             with self.bench_lock:
-                reply, ready = port.take()
-                if reply is None and here.generation != port.generation:
+                if here.generation != port.generation and not port.said_farewell_to(here):
                     return StatusCode.error_connection_lost
-                now = clock.now()
-                if reply is None and now >= deadline:
-                    port.gave_up()
+                reply, ready = port.take(now)
+                if reply is not None:
+                    break
+                if here.generation != port.generation:
+                    return StatusCode.error_connection_lost
+                if now >= deadline:
+                    port.gave_up(now)
                     return StatusCode.error_timeout
-            if reply is not None:
-                break
             if ready is not None and now < ready < math.inf:
                 again = ready
             else:
@@ -218,9 +226,10 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
             clock.sleep(min(again, deadline) - now)
             if self._sessions.get(here.number) is not here:
                 return StatusCode.error_connection_lost  # closed by another thread meanwhile
+            now = max(clock.now(), min(again, deadline))  # whatever rounding did to the sum
         here.unread, here.where = reply, 0
-        transfer_s = len(reply) / port.link.bytes_per_s
-        if transfer_s > 0.1 * port.link.latency_s:
+        transfer_s = len(reply) * port.byte_s
+        if transfer_s > 0.1 * port.latency_s:
             clock.sleep(transfer_s)
         else:
             here.debt_s += transfer_s
@@ -231,7 +240,7 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
     def clear(self, session: VISASession) -> StatusCode:
         here = self._usable(session)
         with self.bench_lock:
-            for other in self._sessions.values():
+            for other in list(self._sessions.values()):
                 if other is not None and other.port is here.port:
                     other.forget_replies()
                     other.pending = b""
@@ -274,7 +283,7 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
 
     def _signal(self, here: Session, action: Callable[[], bool]) -> StatusCode:
         """Do something that needs no message; a box that does not react costs the time-out."""
-        self.clock.sleep(here.port.link.latency_s + here.debt_s)
+        self.clock.sleep(here.port.latency_s + here.debt_s)
         here.debt_s = 0.0
         with self.bench_lock:
             if here.generation != here.port.generation:
@@ -418,6 +427,10 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
             if holders and here.number not in holders:
                 raise errors.VisaIOError(StatusCode.error_resource_locked)
         return here
+
+    def _succeed(self, session: int, status: StatusCode) -> StatusCode:
+        self._last_status = self._last_status_in_session[cast(VISASession, session)] = status
+        return status
 
     def _status(self, session: int | None, status: StatusCode) -> StatusCode:
         """PyVISA's book-keeping of the last status; raises VisaIOError for errors."""

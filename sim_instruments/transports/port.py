@@ -27,6 +27,9 @@ class BenchWorld(Protocol):
     def advance(self, now: float) -> None: ...
 
 
+_PLAIN = Fate.PLAIN
+
+
 class LinkLostError(Exception):
     """The link broke under this exchange."""
 
@@ -44,13 +47,15 @@ class Port:
         self.faults = LinkFaults()
         self.lock = lock
         self.clock = clock
-        self.link = instrument.link
+        self.latency_s = instrument.link.latency_s
+        self.byte_s = 1.0 / instrument.link.bytes_per_s
         self.blocks: bool = getattr(instrument, "takes_blocks", True)
         self.generation = 0  # connections of an earlier generation are dead
         self.last_writer: object = None
         self._world = world
         self._in_transit: deque[bytes] = deque()
         self._withheld = False  # the reply to the last message is under way and not here yet
+        self._farewell: object = None  # who may still read a reply of the last generation
         self._lagging = False  # replies arrive one exchange late
 
     def messages(self, data: bytes) -> list[bytes]:
@@ -71,7 +76,7 @@ class Port:
         if self._lagging:
             self._flush_to_transit(now)
         fate = self.faults.next_fate()
-        if fate is Fate.PLAIN:
+        if fate is _PLAIN:
             self.instrument.message(message)
             return
         if fate is Fate.LATE:
@@ -80,13 +85,17 @@ class Port:
             self.instrument.message(message)
         if fate in (Fate.DROP_BEFORE, Fate.DROP_DURING, Fate.DROP_AFTER):
             self.generation += 1
+            self._farewell = writer if fate is Fate.DROP_AFTER else None
         if fate in (Fate.DROP_BEFORE, Fate.DROP_DURING):
             self._in_transit.clear()
             raise LinkLostError
 
-    def take(self) -> tuple[bytes | None, float | None]:
+    def said_farewell_to(self, writer: object) -> bool:
+        """True if the link broke only after this writer's last exchange: the reply still came through."""
+        return self._farewell is not None and self._farewell is writer
+
+    def take(self, now: float) -> tuple[bytes | None, float | None]:
         """(reply, None) if one can be read now, else (None, time from which it can be, or None)."""
-        now = self.clock.now()
         if now > self._world.now:
             self._world.advance(now)
         if self._withheld:
@@ -100,10 +109,10 @@ class Port:
             return reply, None
         return None, self.instrument.reply_ready_s()
 
-    def gave_up(self) -> None:
+    def gave_up(self, now: float) -> None:
         """A reader timed out: the box notices only if it has nothing to say and can see the reader."""
         if not self._withheld and not self.faults.hung and self.instrument.reply_ready_s() is None:
-            self._advance(self.clock.now())
+            self._advance(now)
             self.instrument.unterminated()
 
     def clear(self) -> bool:

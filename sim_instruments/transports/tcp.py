@@ -183,8 +183,8 @@ class _Connection(threading.Thread):
             with port.lock:
                 if port.last_writer is not self:
                     return  # what is queued now answers another client
-                reply, ready = port.take()
                 now = port.clock.now()
+                reply, ready = port.take(now)
             if reply is not None:
                 self._send(reply)
             elif ready is None:

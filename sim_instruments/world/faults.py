@@ -19,6 +19,7 @@ class Fate(Enum):
     LATE = auto()
 
 
+_PLAIN = Fate.PLAIN
 _DROPS = {"before": Fate.DROP_BEFORE, "during": Fate.DROP_DURING, "after": Fate.DROP_AFTER}
 
 
@@ -65,7 +66,7 @@ class LinkFaults:
         """Count one exchange and say what becomes of it (for transports)."""
         self.exchanges += 1
         if not self._armed and not self.hung:
-            return Fate.PLAIN
+            return _PLAIN
         fate = self._armed.pop(self.exchanges, Fate.PLAIN)
         if fate is Fate.SWALLOW:
             self.hung = True
