@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sim_instruments.instruments.keithley2182a_conversion import Converter, range_for
+from sim_instruments.instruments.keithley2182a_conversion import Converter, moved, range_for
 from sim_instruments.scpi.instrument import (
     Answer,
     Boolean,
@@ -136,7 +136,7 @@ class Keithley2182A(ScpiInstrument):
 
     @property
     def mains_hz(self) -> float:
-        return float(getattr(self.world, "mains_hz", 50.0))
+        return self.world.mains_hz
 
     @property
     def range_v(self) -> float:
@@ -215,7 +215,7 @@ class Keithley2182A(ScpiInstrument):
             self.values[f"range{self.channel}_v"] = range_for(true_v[-1], self.channel)
         if self.values["filter"] and not repeating:
             window_v = self.values["filter_window"] / 100 * self.range_v or np.inf
-            raw, self.moving = converter.moved(self.moving, raw, int(self.values["filter_count"]), window_v)
+            raw, self.moving = moved(self.moving, raw, int(self.values["filter_count"]), window_v)
         offset = self.values["reference_v"] if self.values["relative"] else 0.0
         return np.where(np.abs(raw) > 1e30, raw, raw - offset)
 

@@ -68,24 +68,6 @@ class Converter:
         )
         return np.where(np.abs(true_v) <= OVERRANGE * self.range_v, values, OVERLOAD)
 
-    def moved(
-        self, history: FloatArray, raw: FloatArray, count: int, window_v: float
-    ) -> tuple[FloatArray, FloatArray]:
-        """Moving means over up to `count` conversions, and the conversions to remember.
-
-        A step beyond the window empties the filter, so that it does not smear the step.
-        """
-        values = np.concatenate([history, raw])
-        steps = np.abs(np.diff(values, prepend=values[:1])) > window_v
-        begins = np.maximum.accumulate(np.where(steps, np.arange(len(values)), 0))
-        ends = np.arange(1, len(values) + 1)
-        first = np.maximum(begins, ends - count)
-        finite = np.where(values == OVERLOAD, 0.0, values)
-        sums = np.concatenate([[0.0], np.cumsum(finite)])
-        means = (sums[ends] - sums[first]) / (ends - first)
-        filtered = np.where(values == OVERLOAD, OVERLOAD, means)[len(history) :]
-        return filtered, values[first[-1] :] if len(values) else values
-
     def _spans(self, true_v: FloatArray) -> FloatArray:
         if not self.auto_range:
             return np.full(len(true_v), self.range_v)
@@ -115,3 +97,20 @@ class Converter:
         tail = RECOVERY_SHARE * volts[mine] * np.exp(-(times - times[mine]) / RECOVERY_S)
         last = int(mine[-1])
         return np.nan_to_num(tail[1:]), [float(volts[last]), float(times[last])]
+
+
+def moved(history: FloatArray, raw: FloatArray, count: int, window_v: float) -> tuple[FloatArray, FloatArray]:
+    """Moving means over up to `count` conversions, and the conversions to remember.
+
+    A step beyond the window empties the filter, so that it does not smear the step.
+    """
+    values = np.concatenate([history, raw])
+    steps = np.abs(np.diff(values, prepend=values[:1])) > window_v
+    begins = np.maximum.accumulate(np.where(steps, np.arange(len(values)), 0))
+    ends = np.arange(1, len(values) + 1)
+    first = np.maximum(begins, ends - count)
+    finite = np.where(values == OVERLOAD, 0.0, values)
+    sums = np.concatenate([[0.0], np.cumsum(finite)])
+    means = (sums[ends] - sums[first]) / (ends - first)
+    filtered = np.where(values == OVERLOAD, OVERLOAD, means)[len(history) :]
+    return filtered, values[first[-1] :] if len(values) else values

@@ -26,11 +26,11 @@ RELAY_TIME_S = 5e-3  # source: bench.md 2.8, reed cards 1 to 5 ms; 3 to 20 ms fo
 class Keithley7001(ScpiInstrument):
     """Closing adds to what is closed. Relays act at once in the world; *OPC? answers when they have settled.
 
-    options: cards, the model in each slot ("" or "9990" leaves it empty), at most two.
+    options: cards, the model in each slot ("" leaves it empty), at most two.
     """
 
     identity = "KEITHLEY INSTRUMENTS INC.,MODEL 7001,9876,A01"
-    option_defaults: ClassVar[Mapping[str, Any]] = {"cards": ("7011", "7011")}
+    option_defaults: ClassVar[Mapping[str, Any]] = {"cards": ()}
     memories = range(0, 5)
     registers = ("OPER", "QUES")
     state = ("closed", "scan_list", "scan_position", "settled_s")
@@ -43,8 +43,8 @@ class Keithley7001(ScpiInstrument):
     )
 
     def __init__(self, name: str, world: World, link: Link, options: Mapping[str, Any]):
-        cards = tuple(options.get("cards", ("7011", "7011")))
-        unknown = [card for card in cards if card not in (*CARD_CHANNELS, "", "9990")]
+        cards = tuple(options.get("cards", ()))
+        unknown = [card for card in cards if card not in (*CARD_CHANNELS, "")]
         if unknown or len(cards) > SLOTS:
             raise ValueError(
                 f"instrument '{name}': cards {list(cards)} do not fit; a 7001 has {SLOTS} slots for "

@@ -159,7 +159,7 @@ class ScpiInstrument:
         self._event = self._event_enable = self._request_enable = 0
         self.operation, self.measurement, self.questionable = Register(), Register(), Register()
         self.errors = ErrorQueue(self.error_depth)
-        self._memory: dict[int, dict[str, Any]] = {}
+        self._memory: dict[str, dict[str, Any]] = {}
         self._pending: Answer | None = None
         self._request = False
         self._start()
@@ -482,14 +482,14 @@ class ScpiInstrument:
     def _save(self, place: int) -> None:
         if place not in self.memories:
             raise ScpiError(-222 if self.memories else -113)
-        self._memory[place] = copy.deepcopy(self.values)
+        self._memory[str(place)] = copy.deepcopy(self.values)
 
     @command("*RCL", Number(0, 4, integer=True))
     def _recall(self, place: int) -> None:
         if place not in self.memories:
             raise ScpiError(-222 if self.memories else -113)
         self.reset()
-        self.values.update(copy.deepcopy(self._memory.get(place, {})))
+        self.values.update(copy.deepcopy(self._memory.get(str(place), {})))
 
     # ---- SYSTem and STATus -------------------------------------------------------------------------
 

@@ -119,6 +119,7 @@ class World(Protocol):
     """The physical side that all instruments of one bench share."""
 
     now: float
+    mains_hz: float
 
     def stream(self, name: str) -> np.random.Generator:
         """The named random stream (created from the bench's seed; part of the snapshot)."""
