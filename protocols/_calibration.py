@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
-from hilab.engine.messages import Message
 from hilab.engine.protocol import ProtocolParams
 from hilab.errors import HilabError
+from protocols._common import Steps
 from protocols._fitting import fit_sigmoids
 from protocols._locate import Located, Timing, locate
 from protocols._sigmoid import amplitudes_around, measure_sigmoids
@@ -54,7 +54,7 @@ class Calibrated:
 
 def calibrate(
     bench: Bench, devices: tuple[str, ...], params: CalibrationParams, random: np.random.Generator
-) -> Generator[Message, None, Calibrated]:
+) -> Steps[Calibrated]:
     """Locate and measure every device. Raises HilabError naming the devices that have no curve."""
     from hilab.learning.surrogate import Calibrations, Surrogate
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
-from hilab.engine.messages import Column, Reading
+from hilab.engine.messages import Column, Message, Reading
 from hilab.errors import UsageError
 from hilab.frames import FrameBatch, FrameReadings
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
+
+ReturnT = TypeVar("ReturnT")
+Steps: TypeAlias = Generator[Message, None, ReturnT]  # part of a protocol that returns what it found
 
 READ_FRACTION = 0.5  # of the device's read limit; 12 % of I50 on the embedded sample
 
@@ -69,9 +72,3 @@ def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "fra
 def device_column(names: Sequence[str]) -> np.ndarray:
     """Device names as the fixed-length bytes a stream holds."""
     return np.array([name.encode() for name in names], dtype="S32")
-
-
-def drain(steps: Iterator[object]) -> None:
-    """Run a generator for its effects only."""
-    for _ in steps:
-        pass

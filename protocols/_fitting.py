@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from hilab.analysis.fits import SwitchingFits, fit_arrhenius, fit_logistic, nearest_logistic
-from hilab.engine.messages import Column, Message, Reading
+from hilab.engine.messages import Column, Reading
 from hilab.frames import FloatArray
-from protocols._common import device_column
+from protocols._common import Steps, device_column
 from protocols._sigmoid import Sigmoid
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
+
+Figures: TypeAlias = dict[str, Any]
 
 FIT_COLUMNS: Mapping[str, Column] = {
     "device": Column("S32"),
@@ -47,9 +49,9 @@ FIT_COLUMNS: Mapping[str, Column] = {
 }
 
 
-def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -> Iterator[Message]:
+def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -> Steps[dict[str, Figures]]:
     """Fit every device; yields rows of the `fits` stream, returns {device: figures or {"reason": ...}}."""
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, Figures] = {}
     first = {name: _fit(sigmoid, tau0_s, 0.0) for name, sigmoid in sigmoids.items()}
     drift = pooled_drift([(sigmoids[name], fit) for name, fit in first.items() if fit.ok[0]])
     for name, sigmoid in sigmoids.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilab.analysis.two_state import split_two_states
-from hilab.engine.messages import Message, Progress
+from hilab.engine.messages import Progress
 from hilab.errors import HilabError
 from hilab.frames import FloatArray, FrameBatch, FrameReadings
-from protocols._common import frame_reading, read_currents
+from protocols._common import Steps, frame_reading, read_currents
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -39,7 +39,7 @@ class Readout:
 
     def is_set(self, voltage_v: FloatArray) -> NDArray[np.bool_]:
         """(N,) True where the device is in the state that positive pulses set."""
-        return (voltage_v > self.threshold_v) == (self.sign > 0)
+        return np.equal(voltage_v > self.threshold_v, self.sign > 0)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def locate(
     steps: int = 25,
     samples: int = 10,
     record: bool = True,
-) -> Iterator[Message]:
+) -> Steps[dict[str, Located]]:
     """Scan alternating pulses from 30 to 85 % of the envelope; returns {device: Located}.
 
     Raises HilabError naming every device whose two states were not seen.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hilab.analysis.switching import lag1_autocorrelation, wilson_interval
-from hilab.engine.messages import Column, Message, Progress, Reading
+from hilab.engine.messages import Column, Progress, Reading
 from hilab.frames import FloatArray, FrameBatch, IntArray
-from protocols._common import device_column, frame_reading
+from protocols._common import Steps, device_column, frame_reading
 from protocols._locate import UNIT_OF_I50, Located, Timing
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def measure_sigmoids(
     verify_reset: bool,
     random: np.random.Generator,
     record: bool = True,
-) -> Iterator[Message]:
+) -> Steps[dict[str, Sigmoid]]:
     """Play `trials` samples of each amplitude in `rounds` rounds over all devices; returns {device: Sigmoid}.
 
     Amplitudes are shuffled within a device and round, so that drift spreads over the curve instead of

@@ -12,7 +12,7 @@ from hilab.analysis.hysteresis import analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.frames import FrameBatch
-from protocols._common import chosen_devices, read_currents
+from protocols._common import Steps, chosen_devices, read_currents
 from protocols.hysteresis_field import loop_figures
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def loop_shape(points: int, cycles: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return level, branch.astype(np.int64), cycle.astype(np.int64)
 
 
-def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Iterator[Message]:
+def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[str, dict[str, float | str]]]:
     """Measure the loops; returns {device: {switching_up_a, switching_down_a, opening_ohm}}."""
     devices = chosen_devices(bench, params.devices)
     currents = read_currents(bench, devices, params.read_a)

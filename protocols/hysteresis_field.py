@@ -11,7 +11,7 @@ from pydantic import Field
 from hilab.analysis.hysteresis import HysteresisLoop, analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
-from protocols._common import chosen_devices, device_column, read_currents
+from protocols._common import Steps, chosen_devices, device_column, read_currents
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -63,9 +63,7 @@ FIELD_LOOP_COLUMNS: Mapping[str, Column] = {
 }
 
 
-def field_loops(
-    bench: Bench, params: HysteresisFieldParams
-) -> Iterator[Message]:  # returns {device: figures}
+def field_loops(bench: Bench, params: HysteresisFieldParams) -> Steps[dict[str, dict[str, float | str]]]:
     """Measure the loops; returns {device: {coercive_t, offset_t, opening_ohm, ...}}."""
     devices = chosen_devices(bench, params.devices)
     currents = read_currents(bench, devices, params.read_a)

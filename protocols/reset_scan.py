@@ -12,7 +12,7 @@ from hilab.analysis.switching import wilson_interval
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.frames import FrameBatch
-from protocols._common import FRAME_COLUMNS, chosen_devices, device_column, frame_reading
+from protocols._common import FRAME_COLUMNS, Steps, chosen_devices, device_column, frame_reading
 from protocols._locate import Located, Timing, locate
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ResetScan(Protocol[ResetScanParams]):
         timing = Timing(params.reset_width_s, params.reset_width_s, integration_s=params.integration_s)
         devices = chosen_devices(bench, params.devices)
         located = yield from locate(bench, devices, read_a=params.read_a, timing=timing)
-        picks = {}
+        picks: dict[str, float | None] = {}
         for number, (name, one) in enumerate(located.items()):
             picks[name] = yield from self._scan(bench, one, timing)
             yield Progress(number + 1, len(located), name)
@@ -79,7 +79,7 @@ class ResetScan(Protocol[ResetScanParams]):
             }
         )
 
-    def _scan(self, bench: Bench, one: Located, timing: Timing) -> Iterator[Message]:
+    def _scan(self, bench: Bench, one: Located, timing: Timing) -> Steps[float | None]:
         params = self.params
         limit_a = bench.devices[one.device].limits.current_max_a(params.reset_width_s)
         top = min(params.to_i50, limit_a / one.i50_a)

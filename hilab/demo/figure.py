@@ -154,7 +154,7 @@ def accuracies(axes: Axes, training: Run) -> None:
         places, values, color=[ARM_COLOURS[n % len(ARM_COLOURS)] for n in range(len(names))], height=0.6
     )
     for place, value in zip(places, values, strict=True):
-        axes.text(value + 0.004, place, f"{value:.1%}", va="center", fontsize=8)
+        axes.text(value + 0.004, float(place), f"{value:.1%}", va="center", fontsize=8)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xlim(max(0.0, min(values) - 0.08), min(1.0, max(values) + 0.06))
