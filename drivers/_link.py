@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyvisa
@@ -239,11 +239,11 @@ class VisaDriver(Instrument):
             self._taken_over = True
             if not got_lock:
                 return self._safe_out_of_band()
-            try:
-                return self._safe_through(self.link)
-            except LINK_ERRORS:
-                self.link.device_clear()  # an answer may have been half read, or a query half sent
-                return self._safe_through(self.link)
+            with suppress(*LINK_ERRORS):
+                report = self._safe_through(self.link)
+                if report.verified:
+                    return report
+            return self._safe_through(self.link)
         except LINK_ERRORS as error:
             return SafeReport(self.name, False, _short(str(error), 200))
         finally:
@@ -260,6 +260,8 @@ class VisaDriver(Instrument):
 
     def _safe_through(self, link: Link) -> SafeReport:
         with link.answers_within(SAFE_ANSWER_S):
+            with suppress(*LINK_ERRORS):  # an answer may be half read or late: nobody must take it for ours
+                link.device_clear()
             self._switch_off(link)
             still_on = self._still_on(link)
         return SafeReport(self.name, not still_on, still_on or "off, read back")
@@ -269,7 +271,6 @@ class VisaDriver(Instrument):
         spare = Link(self.link.address, self.name, self.link.visa_library, self.link.terminator, OPEN_S)
         spare.hook = self.link.hook
         try:
-            spare.device_clear()
             return self._safe_through(spare)
         finally:
             spare.close()
