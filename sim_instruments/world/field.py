@@ -42,6 +42,7 @@ class Field:
         tilt = np.deg2rad(parameters.tilt_deg)
         self.in_plane_t = parameters.assist_t * float(np.cos(tilt))
         self.offset_t = parameters.stray_t + parameters.assist_t * float(np.sin(tilt))
+        self.largest_stray_t = 6 * parameters.stray_drift_t  # a bound for estimates
 
     def set_coil(self, now: float, current_a: float, time_constant_s: float) -> None:
         """Head for current_a; the slower of coil and supply sets the lag."""

@@ -19,8 +19,9 @@ def to_bytes(value: Any) -> bytes:
     arrays: list[np.ndarray] = []
     text = json.dumps(_pack(value, arrays), separators=(",", ":"))
     out = io.BytesIO()
-    document = np.frombuffer(text.encode(), dtype=np.uint8)
-    np.savez(out, document=document, **{f"a{number}": array for number, array in enumerate(arrays)})
+    named = {f"a{number}": array for number, array in enumerate(arrays)}
+    named["document"] = np.frombuffer(text.encode(), dtype=np.uint8)
+    np.savez(out, allow_pickle=False, **named)
     return out.getvalue()
 
 

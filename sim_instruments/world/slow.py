@@ -19,7 +19,7 @@ class OrnsteinUhlenbeck:
 
     def __init__(self, seed: int, name: str, sigma: float, correlation_s: float):
         if sigma < 0 or correlation_s <= 0:
-            raise ValueError(f"drift {name}: sigma {sigma} and correlation time {correlation_s} s make no sense")
+            raise ValueError(f"drift {name}: sigma {sigma}, correlation time {correlation_s} s make no sense")
         self.sigma = sigma
         self._seed, self._name = seed, name
         self._keep = float(np.exp(-STEP_S / correlation_s))

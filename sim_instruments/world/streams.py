@@ -15,7 +15,7 @@ def sequence(seed: int, name: str) -> np.random.SeedSequence:
 
 def key(seed: int, name: str) -> NDArray[np.uint64]:
     """(2,) 128-bit key of a named counter-based stream."""
-    return sequence(seed, name).generate_state(2, np.uint64)
+    return sequence(seed, name).generate_state(2, np.uint64).astype(np.uint64)
 
 
 class Streams:
