@@ -125,7 +125,7 @@ class Keithley2182A(ScpiInstrument):
         self.continuous = False
         self.waiting = False  # a READ? waits for a trigger
         self.moving = np.empty(0)  # last conversions, for the moving filter
-        self.overload = [0.0, -np.inf]  # voltage and time of the last overloaded conversion
+        self.overload = [0.0, -1e9]  # voltage and time of the last overloaded conversion
         self.operation.set(IDLE)
         self.operation.set(MEASURING, False)
 

@@ -15,19 +15,15 @@ OVERLOAD = 9.9e37
 RECOVERY_SHARE, RECOVERY_S = 1e-3, 0.02  # rest of an overload voltage and its decay; chosen, not verified
 PICKUP_V = 10e-6  # amplitude of mains pick-up at the input; chosen within bench.md 1.3, not verified
 
-_SLOW = "2182A specification, DCV noise peak to peak / 6, recalled and not verified"
-_FAST = "continued to short integrations, recalled and not verified"
+# rms noise at one line period, filter off; source: 2182A data sheet, peak to peak / 6.6, recalled and not
+# verified. Shorter integrations: growing faster than white noise down to 0.1 PLC, then as 1/t, not verified.
+_AT_20_MS = {0.01: 12e-9, 0.1: 50e-9, 1.0: 0.11e-6, 10.0: 1e-6, 100.0: 50e-6}
+_FACTORS = {20e-6: 500.0, 0.2e-3: 50.0, 2e-3: 10.0, 20e-3: 1.0, 100e-3: 1 / 2.2}
 NOISE = NoiseTable.of(
     [
-        (span, integration_s, rms, _SLOW if integration_s >= 0.02 else _FAST)
-        for span, row in {
-            0.01: (6e-7, 1.2e-7, 1.2e-8, 5e-9),
-            0.1: (1.5e-6, 3e-7, 5e-8, 2e-8),
-            1.0: (5e-6, 1e-6, 1.2e-7, 5e-8),
-            10.0: (5e-5, 1e-5, 1.1e-6, 6e-7),
-            100.0: (5e-4, 2e-4, 5e-5, 2.5e-5),
-        }.items()
-        for integration_s, rms in zip((0.2e-3, 2e-3, 20e-3, 100e-3), row, strict=True)
+        (span, integration_s, rms * factor, "2182A data sheet, recalled and not verified")
+        for span, rms in _AT_20_MS.items()
+        for integration_s, factor in _FACTORS.items()
     ]
 )
 

@@ -489,10 +489,10 @@ class Keithley6221(CurrentSource):
 
     @query("TRACe:DATA:SELected", Number(0, 65535, integer=True), Number(1, 65536, integer=True))
     def get_selected(self, start: int, count: int) -> bytes:
-        rows = self.trace.rows(self.values["time_format"])
-        if start + count > len(rows):
+        rows = self.trace.rows(self.values["time_format"], start, count)
+        if len(rows) < count:
             raise ScpiError(-222)
-        return self._as_bytes(rows[start : start + count])
+        return self._as_bytes(rows)
 
     @query("TRACe:POINts:ACTual")
     def get_stored(self) -> int:

@@ -46,6 +46,12 @@ class CurrentSource(ScpiInstrument):
         self.wave_duration: list[Any] = ["TIME", np.inf]
         self.apply_level()
 
+    def _fix_points(self) -> None:
+        """The size of the reading buffer was set."""
+
+    def _start_feed(self) -> None:
+        """The reading buffer was switched on or off."""
+
     def refuse_while_running(self) -> None:
         """-221 while a programme holds the source."""
 

@@ -72,14 +72,18 @@ class TraceBuffer:
             self._rows.append(new[:room])
             self.stored += len(self._rows[-1])
 
-    def rows(self, time_format: str) -> FloatArray:
+    def rows(self, time_format: str, start: int = 0, count: int = CAPACITY) -> FloatArray:
         """Stored rows; times from the first reading on (ABS) or between readings (DELT). -230 if empty."""
         if not self.stored:
             raise ScpiError(-230)
-        self._rows = [np.concatenate(self._rows)]
-        result = self._rows[0].copy()
-        times = result[:, 1].copy()
-        result[:, 1] = times - times[0] if time_format == "ABS" else np.diff(times, prepend=times[:1])
+        if len(self._rows) > 1:
+            self._rows = [np.concatenate(self._rows)]
+        result = self._rows[0][start : start + count].copy()
+        times = self._rows[0][:, 1]
+        if time_format == "ABS":
+            result[:, 1] -= times[0]
+        else:
+            result[:, 1] -= times[np.maximum(np.arange(start, start + len(result)) - 1, 0)]
         return result
 
     def state(self) -> dict[str, Any]:

@@ -34,11 +34,12 @@ class KepcoBOP(ScpiInstrument):
 
     In current mode CURRent is the setpoint and VOLTage the compliance, in voltage mode the other way
     round. A setpoint beyond CURRent:LIMit is not taken and only the error queue says so; the limits
-    survive *RST. options: coil_ohm and time_constant_s of coil and supply.
+    survive *RST. options: coil_ohm, and time_constant_s of the supply alone (the coil's own lag lies in
+    the world).
     """
 
     identity = "KEPCO,BIT 4886 36-12  08-04-2023,H249977,4.04-1.82"
-    option_defaults: ClassVar[Mapping[str, Any]] = {"coil_ohm": 1.0, "time_constant_s": 0.25}
+    option_defaults: ClassVar[Mapping[str, Any]] = {"coil_ohm": 1.0, "time_constant_s": 5e-3}
     error_depth = 15
     longest_message = 253
     registers = ("OPER", "QUES")

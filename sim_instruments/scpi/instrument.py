@@ -535,6 +535,8 @@ def _build_tree(cls: type[ScpiInstrument]) -> CommandTree[_Leaf]:
     """All settings and marked methods of a class and its bases, as one tree."""
     tree: CommandTree[_Leaf] = CommandTree()
     for setting in cls.settings:
+        if setting.changed and not hasattr(cls, setting.changed):
+            raise AttributeError(f"{cls.__name__} has no method {setting.changed} for {setting.pattern}")
         tree.add(setting.pattern, _Leaf(setting=setting))
     for handler in [*_status_handlers(cls.registers), *_marked_handlers(cls)]:
         leaf = tree.find(handler.pattern)
