@@ -23,7 +23,8 @@ SOURCE_DELAY_S = 16e-6  # from the start of the pulse to the measurement; the sh
 INTERVAL_PLC = 5  # the shortest cycle [M]
 BUFFER = 65_536  # readings [M]
 LIST_MAX = 65_535  # levels [R]
-ARM_S = 10.0  # arming speaks to the 2182A and takes 1 to 3 s [D]; after this it has failed
+ARM_S = 2.0  # arming speaks to the 2182A and takes 1 to 3 s [D]
+ARM_LATE_S = 10.0  # after this it has failed
 ARM_POLL_S = 0.2
 FETCH = 500  # readings in one answer: the lock is never held for long
 OVERFLOW_V = 9e36
@@ -73,7 +74,8 @@ class PulseDelta:
         """Arm and wait, without the lock, until the 6221 has settled it with the 2182A."""
         driver = self._driver
         driver.write(":SOUR:PDEL:ARM")
-        end = driver.clock.now() + ARM_S
+        end = driver.clock.now() + ARM_LATE_S
+        driver.clock.sleep(ARM_S)
         while driver.ask(":SOUR:PDEL:ARM?").strip() != "1":
             errors = driver.check_errors()
             if errors or driver.clock.now() > end:

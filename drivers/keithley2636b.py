@@ -39,6 +39,7 @@ ARM_COMPLIANCE_V = 2.0
 READING_OVERHEAD_S = 60e-6  # 580 readings/s at 0.1 PLC [M]
 POLL_S = 5e-3
 PULSE_LATE_S = 0.5
+PULSE_MESSAGES = 3
 
 
 class Channel(StockChannel):
@@ -176,6 +177,10 @@ class Keithley2636B(VisaDriver, Keithley2600):
         self.sweep.start_writes(chosen.step, (), np.array([level]), (), 0)
         self._reader_ready = False
         self._wait_for_pulse(width_s)
+
+    def pulse_s(self, width_s: float) -> float:
+        """Time that `pulse` takes (s)."""
+        return width_s + PULSE_MESSAGES * self.message_s
 
     # ---- Reader (channel B) -----------------------------------------------------------------------
 

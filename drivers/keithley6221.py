@@ -19,7 +19,9 @@ from hilab.errors import BenchError
 LIST_CHUNK = 100  # values a command takes [D]
 COMPLIANCE_V = (0.1, 105.0)  # [M]
 WAVE_WIDTH_S = (5e-6, 400.0)  # a shorter one is no pulse any more [D]; longer ones belong to direct current
-WAVE_ARM_S = 3.0  # WAVE arms in less than 1 s [D]; after this the box is considered stuck
+WAVE_ARM_S = 0.3  # what arming a wave takes [R]; less than 1 s [D]
+WAVE_LATE_S = 3.0  # a wave that is later than this has failed
+PULSE_MESSAGES = 5
 POLL_S = 0.02
 IN_COMPLIANCE = 8  # bit 3 of the measurement condition register
 
@@ -109,9 +111,14 @@ class Keithley6221(VisaDriver, StockKeithley6221):
         )
         self._bias_on = False  # the output closes with the end of the wave
         self.write(":OUTP ON;:SOUR:WAVE:ARM")
+        self.clock.sleep(WAVE_ARM_S)
         self.write(":SOUR:WAVE:INIT")
         self._wait_for_wave(2 * width_s)
         self.write(":SOUR:WAVE:ABOR")
+
+    def pulse_s(self, width_s: float) -> float:
+        """Time that `pulse` takes (s)."""
+        return WAVE_ARM_S + 2 * width_s + PULSE_MESSAGES * self.message_s
 
     # ---- pulse delta (used by the player) --------------------------------------------------------
 
@@ -178,7 +185,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
 
     def _wait_for_wave(self, duration_s: float) -> None:
         self.clock.sleep(duration_s)
-        end = self.clock.now() + WAVE_ARM_S
+        end = self.clock.now() + WAVE_LATE_S
         while self.ask(":OUTP?").strip() not in ("0", "OFF"):
             if self.clock.now() > end:
                 self.make_safe()

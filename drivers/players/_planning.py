@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ SIGNAL_MARGIN = 1.5  # of the reader's range over the expected signal
 MISALIGNMENT = 0.01  # part of the current line's resistance that Hall arms may pick up
 HOPELESS = 0.1  # a player refuses when it would take one state for the other more often than this
 BYTES_PER_S = 2e6  # transfer of long messages and answers
+REMEMBERED = 10_000  # entries of a cache
 RELAY_MESSAGES = 3  # open, close and look, for one change of route
 
 
@@ -82,13 +83,17 @@ def pulses_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, tuple[int,
     if not len(groups):
         return {}
     write, reset = batch.write_a[groups.order], batch.reset_a[groups.order]
-    positive = (write > 0) + batch.reset_count * (reset > 0)
-    negative = (write < 0) + batch.reset_count * (reset < 0)
-    sums = (np.add.reduceat(signs.astype(np.int64), groups.start).tolist() for signs in (positive, negative))
+    counts = (
+        np.add.reduceat(which, groups.start, dtype=np.int64).tolist()
+        for which in (write > 0, write < 0, reset > 0, reset < 0)
+    )
     counted: dict[str, tuple[int, int]] = {}
-    for index, plus, minus in zip(groups.device.tolist(), *sums, strict=True):
-        before = counted.get(batch.devices[index], (0, 0))
-        counted[batch.devices[index]] = (before[0] + plus, before[1] + minus)
+    for index, plus, minus, up, down in zip(groups.device.tolist(), *counts, strict=True):
+        positive, negative = counted.get(batch.devices[index], (0, 0))
+        counted[batch.devices[index]] = (
+            positive + plus + batch.reset_count * up,
+            negative + minus + batch.reset_count * down,
+        )
     return counted
 
 
@@ -109,6 +114,17 @@ class Envelope:
     def __init__(self, devices: Mapping[str, DeviceCard]):
         self._devices = devices
         self._limit_a: dict[tuple[str, float], float] = {}
+        self._chance: dict[tuple[str, float, float, float], float] = {}
+
+    def misread(self, device: str, peaks: Peaks, integration_s: float, noise_v: Callable[[], float]) -> float:
+        """Chance of taking one state for the other; noise_v is only asked for what was not asked before."""
+        key = (device, peaks.read_a, peaks.read_least_a, integration_s)
+        if key not in self._chance:
+            if len(self._chance) > REMEMBERED:
+                self._chance.clear()
+            opening_ohm = self._devices[device].r_hall_ohm
+            self._chance[key] = misread_probability(peaks.read_least_a, opening_ohm, noise_v())
+        return self._chance[key]
 
     def pulse_max_a(self, device: str, width_s: float) -> float:
         """Largest current (A) that the device bears for width_s (s)."""

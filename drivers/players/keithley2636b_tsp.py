@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
-    misread_probability,
     peaks_by_device,
     pulses_by_device,
     quantised,
@@ -44,7 +44,7 @@ GAP_S = 100e-6  # from the end of a frame to the next one: the box needs it to s
 WIDTH_MIN_S = 100e-6  # shorter pulses do not settle
 WIDTH_MAX_S = 1.0
 INTERVAL_MIN_S = 110e-6  # from start to start: source, check and measurement of one point
-TIME_STEP_S = 1e-6  # resolution of the timers
+STEPS_A_SECOND = 1_000_000  # resolution of the timers
 BUFFER = 60_000  # readings that a buffer of the instrument holds
 LATE_S = 1.0  # a sweep that is later than this has failed
 POLL_S = 2e-3
@@ -159,7 +159,9 @@ class TspPlayer:
             reasons += self._envelope.complaints(device, peak, asked, self._limit_v(device))
             if ranges[device] is None:
                 reasons.append(f"{device}: no source range of the 2636B holds its amplitudes")
-            chances[device] = self._misread(device, peak, asked.integration_s)
+            chances[device] = self._envelope.misread(
+                device, peak, asked.integration_s, partial(self._noise_v, device, peak, asked.integration_s)
+            )
             reasons += hopeless(device, chances[device], "the 2636B")
         refuse(reasons)
         steps = np.array([ranges[name].step if name in peaks else 1.0 for name in batch.devices])  # type: ignore[union-attr]
@@ -187,9 +189,8 @@ class TspPlayer:
         chosen = smallest_range(KEITHLEY_2636B_VOLTAGE, signal_v(self._station.devices[device], read_a))
         return (chosen or KEITHLEY_2636B_VOLTAGE[-1]).full
 
-    def _misread(self, device: str, peak: Peaks, integration_s: float) -> float:
-        noise_v = self._driver.noise_v(self._reader_range_v(device, peak.read_a), integration_s)
-        return misread_probability(peak.read_least_a, self._station.devices[device].r_hall_ohm, noise_v)
+    def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
+        return self._driver.noise_v(self._reader_range_v(device, peak.read_a), integration_s)
 
     def _duration_s(self, loads: tuple[Load, ...], shape: FrameShape, moves: int) -> float:
         frames = sum(load.stop - load.start for load in loads)
@@ -312,7 +313,7 @@ def _timed(batch: FrameBatch, line_hz: float) -> FrameBatch:
     """The batch with times as timers and integrator can do them."""
     nplc = min(max(round(batch.integration_s * line_hz, 3), NPLC[0]), NPLC[1])
     names = ("reset_width_s", "write_width_s", "reset_gap_s", "reset_wait_s", "read_wait_s")
-    times = {name: max(float(_microseconds([getattr(batch, name)])[0]), TIME_STEP_S) for name in names}
+    times = {name: max(float(_microseconds([getattr(batch, name)])[0]), 1 / STEPS_A_SECOND) for name in names}
     return replace(batch, integration_s=nplc / line_hz, **times)  # type: ignore[arg-type]
 
 
@@ -409,4 +410,4 @@ def _flags(whole: int, shape: FrameShape, voltage: FloatArray, data: SweepData) 
 
 def _microseconds(times: object) -> list[float]:
     """Times rounded to the timers' resolution."""
-    return [round(time / TIME_STEP_S) * TIME_STEP_S for time in np.asarray(times, dtype=float).tolist()]
+    return [round(time * STEPS_A_SECOND) / STEPS_A_SECOND for time in np.asarray(times, dtype=float).tolist()]

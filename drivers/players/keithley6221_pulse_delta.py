@@ -10,10 +10,12 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from drivers._pulse_delta import (
+    ARM_S,
     BUFFER,
     FETCH,
     INTERVAL_PLC,
@@ -33,7 +35,6 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
-    misread_probability,
     peaks_by_device,
     pulses_by_device,
     quantised,
@@ -47,7 +48,6 @@ from hilab.frames import Flag, FrameBatch, FramePlan, FrameReadings, Load
 from hilab.roles import Station
 
 LOW_READINGS = 2  # a reading is V_high - mean of two V_low: its noise is sqrt(1 + 1/2) of one reading's
-ARM_S = 2.0  # what arming takes, for the estimate [D]
 RELAYED_S = 75e-3  # a command passed on to the 2182A [D]
 LOAD_MESSAGES = 14
 ANSWER_BYTES = 40  # of one reading with time and compliance
@@ -96,7 +96,9 @@ class PulseDeltaPlayer:
                 reasons.append(f"{device}: no source range of the 6221 holds its amplitudes")
             else:
                 steps[batch.devices.index(device)] = chosen.step
-            chances[device] = self._misread(device, peak, actual.integration_s)
+            chances[device] = self._envelope.misread(
+                device, peak, actual.integration_s, partial(self._noise_v, device, peak, actual.integration_s)
+            )
             reasons += hopeless(device, chances[device], "pulse delta")
         refuse(reasons)
         step = steps[batch.device]
@@ -135,10 +137,9 @@ class PulseDeltaPlayer:
     def _range_v(self, device: str, read_a: float) -> float:
         return self._reader.range_v(signal_v(self._station.devices[device], read_a))
 
-    def _misread(self, device: str, peak: Peaks, integration_s: float) -> float:
+    def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
         single_v = self._reader.noise_v(self._range_v(device, peak.read_a), integration_s)
-        noise_v = single_v * math.sqrt(1 + 1 / LOW_READINGS)
-        return misread_probability(peak.read_least_a, self._station.devices[device].r_hall_ohm, noise_v)
+        return single_v * math.sqrt(1 + 1 / LOW_READINGS)
 
     def _duration_s(self, loads: tuple[Load, ...], cycles: int, moves: int) -> float:
         message_s = self._source.message_s

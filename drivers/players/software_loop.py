@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
-    misread_probability,
     peaks_by_device,
     pulses_by_device,
     refuse,
@@ -29,7 +29,6 @@ from hilab.roles import Station
 
 ROLES = ("pulse_source", "bias_source", "reader")
 SETTLE_S = 1e-3  # from the read current to the reading
-PULSE_MESSAGES = 4  # programme, output on and arm, start, look whether it ended, ...
 READ_MESSAGES = 5  # level, output on, reading, compliance, off
 SETUP_MESSAGES = 8  # once for each device
 
@@ -68,13 +67,15 @@ class SoftwareLoopPlayer:
         chances: dict[str, float] = {}
         for device, peak in peaks.items():
             reasons += self._envelope.complaints(device, peak, batch, self._limit_v(device))
-            chances[device] = self._misread(device, peak, batch.integration_s)
+            chances[device] = self._envelope.misread(
+                device, peak, batch.integration_s, partial(self._noise_v, device, peak, batch.integration_s)
+            )
             reasons += hopeless(device, chances[device], "the reader")
         refuse(reasons)
         message_s = max(self._source.message_s, self._reader.message_s)
         loads = loads_of(batch, groups, max(len(batch), 1))
-        actual = _actual(batch, message_s)
-        frame_s = _frame_s(actual, message_s, float(self._reader.reading_s(actual.integration_s)))
+        actual = self._actual(batch)
+        frame_s = self._frame_s(actual, message_s)
         return FramePlan(
             player=self.name,
             batch=batch,
@@ -97,9 +98,29 @@ class SoftwareLoopPlayer:
     def _range_v(self, device: str, read_a: float) -> float:
         return float(self._reader.range_v(signal_v(self._station.devices[device], read_a)))
 
-    def _misread(self, device: str, peak: Peaks, integration_s: float) -> float:
-        noise_v = float(self._reader.noise_v(self._range_v(device, peak.read_a), integration_s))
-        return misread_probability(peak.read_least_a, self._station.devices[device].r_hall_ohm, noise_v)
+    def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
+        return float(self._reader.noise_v(self._range_v(device, peak.read_a), integration_s))
+
+    def _actual(self, batch: FrameBatch) -> FrameBatch:
+        """Bus messages lie between the pulses and lengthen the waits."""
+        reset_s, write_s = (
+            float(self._source.pulse_s(width_s)) - width_s
+            for width_s in (batch.reset_width_s, batch.write_width_s)
+        )
+        return replace(
+            batch,
+            reset_gap_s=batch.reset_gap_s + reset_s,
+            reset_wait_s=batch.reset_wait_s + reset_s,
+            read_wait_s=batch.read_wait_s + write_s + SETTLE_S,
+        )
+
+    def _frame_s(self, actual: FrameBatch, message_s: float) -> float:
+        read_s = READ_MESSAGES * message_s + float(self._reader.reading_s(actual.integration_s))
+        resets_s = max(actual.reset_count - 1, 0) * (actual.reset_width_s + actual.reset_gap_s)
+        if actual.reset_count:
+            resets_s += actual.reset_width_s + actual.reset_wait_s
+        verify_s = read_s + SETTLE_S if actual.verify_reset else 0.0
+        return resets_s + verify_s + actual.write_width_s + actual.read_wait_s + read_s
 
     # ---- play ------------------------------------------------------------------------------------
 
@@ -184,20 +205,3 @@ def _width_complaints(source: Any, batch: FrameBatch) -> list[str]:
         for name in ("reset_width_s", "write_width_s")
         if not low_s <= getattr(batch, name) <= high_s
     ]
-
-
-def _actual(batch: FrameBatch, message_s: float) -> FrameBatch:
-    """Bus messages lie between the pulses and lengthen the waits."""
-    return replace(
-        batch,
-        reset_gap_s=batch.reset_gap_s + PULSE_MESSAGES * message_s,
-        reset_wait_s=batch.reset_wait_s + PULSE_MESSAGES * message_s,
-        read_wait_s=batch.read_wait_s + PULSE_MESSAGES * message_s + SETTLE_S,
-    )
-
-
-def _frame_s(actual: FrameBatch, message_s: float, reading_s: float) -> float:
-    read_s = READ_MESSAGES * message_s + SETTLE_S + reading_s
-    reset_s = actual.reset_count * (actual.reset_width_s + actual.reset_gap_s)
-    verify_s = read_s + actual.reset_wait_s if actual.verify_reset else 0.0
-    return reset_s + verify_s + actual.write_width_s + actual.read_wait_s + read_s
