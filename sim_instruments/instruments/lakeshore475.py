@@ -8,7 +8,7 @@ Sources: user's manual pages 6-28 and 6-38 (formats of *OPC?, *RST, RDGREL?, RDG
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from sim_instruments.world.noise import NoiseTable
 POWER_ON, COMMAND_ERROR, EXECUTION_ERROR, QUERY_ERROR, OPERATION_COMPLETE = 128, 32, 16, 4, 1
 MESSAGE_AVAILABLE, EVENT_SUMMARY, REQUEST = 16, 32, 64
 
-PER_TESLA: dict[int, float] = {1: 1e4, 2: 1.0, 3: 1e4, 4: 1e7 / (4 * np.pi)}  # UNIT 1 gauss, 2 tesla, 3 oersted, 4 A/m
+# UNIT 1 gauss, 2 tesla, 3 oersted, 4 ampere per metre
+PER_TESLA: dict[int, float] = {1: 1e4, 2: 1.0, 3: 1e4, 4: 1e7 / (4 * np.pi)}
 RANGES_T = (3.5e-3, 35e-3, 0.35, 3.5)  # RANGE 1 to 4; source: high-sensitivity probe, recalled, not verified
 OVERRANGE = 1.0  # of the range; source: recalled, not verified
 TYPE_HIGH_SENSITIVITY = 40  # source: manual of the 425, TYPE?
@@ -99,7 +100,8 @@ class LakeShore475:
         if unknown:
             known = ", ".join(sorted(self.option_defaults))
             raise ValueError(f"instrument '{name}': unknown option '{unknown[0]}'; it takes: {known}")
-        self.name, self.world, self.link = name, world, link
+        self.name, self.world = name, world
+        self.link = replace(link, terminator=b"\r\n")  # on every interface; source: bench.md 2.9
         self.options = {key: float(value) for key, value in {**self.option_defaults, **options}.items()}
         self._random = world.stream(f"{name}.reading")
         self._queries: dict[str, Callable[[], str]] = {

@@ -38,7 +38,7 @@ def meter(world: FieldWorld) -> LakeShore475:
 
 
 def make(world: Any, **options: Any) -> LakeShore475:
-    return LakeShore475("gaussmeter", world, Link(b"\r\n", 5e-3, 1e6), options)
+    return LakeShore475("gaussmeter", world, Link(b"\n", 5e-3, 1e6), options)
 
 
 def ask(meter: Any, text: str) -> str:
