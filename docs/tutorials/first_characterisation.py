@@ -13,9 +13,8 @@ import hilab
 
 def main(out: Path) -> None:
     """Contacts first, then the switching curve of a narrow and a wide device."""
-    bench_file = hilab.data_dir() / "benches" / "sot_fast.toml"
     devices = ["w2_d1", "w16_d1"]
-    with hilab.open_bench(bench_file, seed=1) as bench:  # safe on leaving, whatever happens
+    with hilab.open_bench("sot_fast", seed=1) as bench:  # safe on leaving, whatever happens
         contacts = hilab.run("contact_check", bench, {"devices": devices}, out=out)
         print("contacts:", contacts.results)
 
