@@ -49,9 +49,10 @@ class Keithley2182A(VisaDriver, StockKeithley2182):
         chosen = range_for(KEITHLEY_2182A_VOLTAGE, range_v, self.name, "V").full
         if (chosen, nplc) == self._configured:
             return self._integration_s
-        self.write(":SENS:CHAN 1;:SENS:FUNC 'VOLT:DC'")
+        self.write(":INIT:CONT OFF;:SENS:CHAN 1;:SENS:FUNC 'VOLT:DC'")
         self.write(f":SENS:VOLT:CHAN1:RANG {chosen:g};:SENS:VOLT:NPLC {nplc:g};:SENS:VOLT:DFIL:STAT OFF")
-        self.write(":TRIG:SOUR IMM;:TRIG:COUN 1;:SAMP:COUN 1")
+        # Line synchronisation makes mains pick-up the same in all readings that are no whole mains periods.
+        self.write(":SYST:LSYN ON;:TRIG:SOUR IMM;:TRIG:COUN 1;:SAMP:COUN 1")
         self._integration_s, self._range_v, self._configured = nplc / self.line_hz, chosen, (chosen, nplc)
         return self._integration_s
 

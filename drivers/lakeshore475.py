@@ -21,7 +21,6 @@ class LakeShore475(VisaDriver, SCPIMixin, Instrument):
     """Driver `lakeshore475`: field meter, in tesla, autorange."""
 
     model_pattern = "475"
-    terminator = "\r\n"
 
     def __init__(self, address: Any, **kwargs: Any):
         self._configured = False

@@ -1,0 +1,62 @@
+"""Benches in process, and how two players' switching probabilities are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hilab.bench import Bench, open_bench
+from hilab.frames import FrameBatch, FrameReadings
+
+BENCHES = Path(__file__).parents[3] / "data" / "benches"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """switched (m,) of played (m,) frames at the same m amplitudes."""
+
+    switched: np.ndarray
+    played: np.ndarray
+
+
+def shift_in_deviations(one: Counts, other: Counts) -> float:
+    """Mantel-Haenszel: common difference of the log-odds over its standard error under 'no difference'."""
+    total = one.played + other.played
+    both = one.switched + other.switched
+    expected = both * one.played / total
+    variance = one.played * other.played * both * (total - both) / (total**2 * (total - 1.0))
+    return float((one.switched - expected).sum() / np.sqrt(variance.sum()))
+
+
+def switched(readings: FrameReadings, frames: FrameBatch) -> np.ndarray:
+    """(N,) True where the reading lies on the far side of the middle. The two states must both occur."""
+    ohm = readings.voltage_v / readings.current_a
+    middle = (np.nanmin(ohm) + np.nanmax(ohm)) / 2
+    rest = ohm[np.abs(frames.write_a) < 0.5 * np.abs(frames.write_a).max()]
+    return (ohm > middle) != (np.median(rest) > middle)
+
+
+@pytest.fixture
+def compare() -> Callable[[Counts, Counts], float]:
+    return shift_in_deviations
+
+
+@pytest.fixture
+def open_named() -> Iterator[Callable[..., Bench]]:
+    """Opens sot_classic or sot_fast, simulated in process, and closes it."""
+    opened: list[Bench] = []
+
+    def open_it(name: str, seed: int = 1, **overrides: object) -> Bench:
+        settings = {"simulation.setting": "ideal"} | {
+            key.replace("__", "."): value for key, value in overrides.items()
+        }
+        opened.append(open_bench(BENCHES / f"{name}.toml", seed=seed, overrides=settings))
+        return opened[-1]
+
+    yield open_it
+    for bench in opened:
+        bench.close()
