@@ -34,7 +34,7 @@ class CalibrationParams(ProtocolParams):
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     tau0_s: float = Field(1e-9, gt=0, le=1e-6, description="attempt time assumed by the fits")
 

@@ -34,7 +34,7 @@ class HysteresisCurrentParams(ProtocolParams):
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the pulses")
     read_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between pulse and read")
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
 

@@ -26,7 +26,7 @@ class HysteresisFieldParams(ProtocolParams):
     )
     points: int = Field(41, ge=5, le=1001, description="fields on each branch")
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reversals: int = Field(
         1, ge=0, le=10, description="current reversals of one reading; 0 reads one polarity"

@@ -33,7 +33,7 @@ class PulseWidthParams(ProtocolParams):
     trials: int = Field(100, ge=10, le=1_000_000, description="samples at each amplitude")
     rounds: int = Field(3, ge=1, le=100, description="visits to each device at each width")
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")

@@ -31,7 +31,7 @@ class ResetScanParams(ProtocolParams):
     trials: int = Field(200, ge=10, le=100_000, description="resets at each amplitude")
     required: float = Field(0.98, gt=0.5, lt=1, description="smallest accepted P(reset), lower Wilson bound")
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")

@@ -38,7 +38,7 @@ class SwitchingParams(ProtocolParams):
         None, le=0, description="reset amplitude (negative); 1.2 x -I50 if not given"
     )
     read_a: float | None = Field(
-        None, gt=0, description="read current; half the device's read limit if not given"
+        None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")

@@ -14,6 +14,7 @@ MIN_SEPARATION = 3.0  # in sigma; below, half of 13 % of the readings would be m
 FEWEST_READINGS = 8
 FEWEST_OF_A_STATE = 3
 EM_ROUNDS = 60
+STRAY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,9 @@ def _two_are_there(values: FloatArray, low: float, high: float, sigma: float, we
     if min(held, values.size - held) < FEWEST_OF_A_STATE - 0.5 or high - low < MIN_SEPARATION * sigma:
         return False
     spread = float(np.std(values))
-    two = float(logsumexp(_log_densities(values, low, high, sigma, weight), axis=0).sum())
-    one = float((-np.log(spread) - 0.5 * ((values - values.mean()) / spread) ** 2).sum())
-    return bool(2 * (two - one) > 3 * np.log(values.size) + 15)
+    two = logsumexp(_log_densities(values, low, high, sigma, weight), axis=0)
+    one = -np.log(spread) - 0.5 * ((values - values.mean()) / spread) ** 2
+    # Intermediate Hall levels fit no level: a few of them must not outweigh all the others.
+    stray = np.log(STRAY_SHARE / float(np.ptp(values)))
+    gain = float((np.logaddexp(two, stray) - np.logaddexp(one, stray)).sum())
+    return 2 * gain > 3 * np.log(values.size) + 15
