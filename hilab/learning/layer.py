@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -31,7 +32,7 @@ from hilab.learning.neurons import NeuronBench
 from hilab.learning.surrogate import Surrogate
 
 Z_LIMIT = 8.0
-REMEMBERED_BYTES = 64 << 20  # recorded calls kept for a recomputation
+REMEMBERED_BYTES = 16 << 20  # recorded calls kept for a recomputation
 
 
 class _MeasuredBits(torch.autograd.Function):
@@ -121,7 +122,8 @@ class DeviceLayer(torch.nn.Module):
             # predictor of the backward curve as a line in z
             rate = backward.steepness()[device]
             self._gain = _row(rate * unit)
-            self._shift = _row(rate * (i50 - backward.i50_a[device]))
+            half = 0.0 if backward.law == "logistic" else ETA_HALF
+            self._shift = _row(rate * (i50 - backward.i50_a[device]) + half)
 
     @property
     def clipped_fraction(self) -> float:
@@ -137,44 +139,45 @@ class DeviceLayer(torch.nn.Module):
         if flat.ndim != 2 or flat.shape[1] != self.assignment.neurons:
             raise ValueError(f"z must be (batch, {self.assignment.neurons}), got {tuple(flat.shape)}")
         clamped = torch.clamp(flat, self._low, self._high)
-        bits = self._recorded_or_fired(flat, clamped)
+        inside = np.equal(flat.numpy(), clamped.numpy())  # several times faster than torch's comparison
+        bits = self._recorded_or_fired(flat, clamped, inside)
         if not (torch.is_grad_enabled() and z.requires_grad):
             return bits
-        measured: Tensor = _MeasuredBits.apply(z, bits, self._derivative(flat, clamped))
+        measured: Tensor = _MeasuredBits.apply(z, bits, self._derivative(clamped, inside))
         return measured
 
-    def _recorded_or_fired(self, z: Tensor, clamped: Tensor) -> Tensor:
+    def _recorded_or_fired(self, z: Tensor, clamped: Tensor, inside: NDArray[np.bool_]) -> Tensor:
         ticket = int(torch.randint(1 << 62, ()))
         if _inside_backward():
             return self._recorded(ticket, z)
-        if not torch.isfinite(z).all():
-            raise ValueError(
-                "z holds values that are not finite: the training has diverged, no pulse was sent"
-            )
-        bits = self._fire(z, clamped)
-        self._remember(_Call(ticket, z.clone(), bits.to(torch.uint8)))
-        return bits
+        clipped = inside.size - int(np.count_nonzero(inside))
+        if clipped and bool(torch.isnan(z).any()):
+            raise ValueError("z holds values that are not numbers: the training diverged, no pulse was sent")
+        bits = self._fire(clamped)
+        self.fired += inside.size
+        self.clipped += clipped
+        self._remember(_Call(ticket, z.clone(), bits))
+        return bits.to(z.dtype)
 
-    def _fire(self, z: Tensor, clamped: Tensor) -> Tensor:
-        rows = len(z)
-        current = self._i50_a + clamped.double().numpy() * self._unit_a
+    def _fire(self, clamped: Tensor) -> Tensor:
+        current = clamped.numpy() * self._unit_a + self._i50_a  # float64, as the arrays of the curves
         device = np.broadcast_to(self.assignment.device, current.shape)
         fired = self.bench.fire(device.ravel(), current.ravel())
-        self.fired += current.size
-        self.clipped += int((clamped != z).sum())
-        return torch.from_numpy(fired).reshape(rows, -1).to(z.dtype)
+        return torch.from_numpy(fired).reshape(clamped.shape)
 
-    def _derivative(self, z: Tensor, clamped: Tensor) -> Tensor:
+    def _derivative(self, clamped: Tensor, inside: NDArray[np.bool_]) -> Tensor:
         """dP/dz of the backward curve, zero where z is clipped."""
-        inside = (z == clamped).to(z.dtype)
         if self.backward_curves is None:
-            return inside
+            return torch.from_numpy(inside.astype(clamped.numpy().dtype))
         eta = torch.addcmul(self._shift, clamped, self._gain)
         if self.backward_curves.law == "logistic":
             p = torch.sigmoid(eta)
-            return p.mul_(1 - p).mul_(self._gain).mul_(inside)
-        m = eta.clamp_(-40.0, 6.0).add_(ETA_HALF).exp_()
-        return torch.exp(-m).mul_(m).mul_(self._gain).mul_(inside)
+            slope = torch.addcmul(p, p, p, value=-1)  # p (1 - p)
+        else:
+            events = eta.clamp_(max=6.0).exp()  # expected switching events; P = 1 - exp(-events)
+            slope = eta.sub_(events).exp_()
+        slope.mul_(self._gain)
+        return slope if inside.all() else slope.mul_(torch.from_numpy(inside))
 
     def _remember(self, call: _Call) -> None:
         self._calls.append(call)
