@@ -50,18 +50,14 @@ class Number:
             return INFINITY
         if not self.low <= value <= self.high:
             raise ScpiError(-222)
-        return round(value) if self.integer else value
+        return round(value) if self.integer else float(value)
 
     def keyword(self, word: str) -> float | None:
         """The value of MIN, MAX or DEF; None for any other word."""
-        word = word.upper()
-        if word in ("MIN", "MINIMUM"):
-            return self.low
-        if word in ("MAX", "MAXIMUM"):
-            return self.high
-        if word in ("DEF", "DEFAULT"):
-            return self.default
-        return None
+        limits = {"MIN": self.low, "MAX": self.high, "DEF": self.default}
+        short = {"MINIMUM": "MIN", "MAXIMUM": "MAX", "DEFAULT": "DEF"}.get(word.upper(), word.upper())
+        value = limits.get(short)
+        return None if value is None else float(value)
 
     def _value(self, text: str) -> float:
         found = _NUMBER.fullmatch(text)
