@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +45,32 @@ def switched(readings: FrameReadings, frames: FrameBatch) -> np.ndarray:
 @pytest.fixture
 def compare() -> Callable[[Counts, Counts], float]:
     return shift_in_deviations
+
+
+@contextmanager
+def stopped_after(bench: Bench, seconds: float) -> Iterator[None]:
+    """Sets bench.stop when so much bench time has passed, from a thread of its own."""
+    begun = threading.Event()
+
+    def wait_and_stop() -> None:
+        with bench.clock.registered():
+            begun.set()
+            bench.clock.sleep(seconds)
+            bench.stop.set()
+            bench.clock.wake()
+
+    with bench.clock.registered():
+        thread = threading.Thread(target=wait_and_stop)
+        thread.start()
+        begun.wait()
+        yield
+        with bench.clock.blocked():
+            thread.join()
+
+
+@pytest.fixture
+def stopping() -> Callable[..., AbstractContextManager[None]]:
+    return stopped_after
 
 
 @pytest.fixture
