@@ -64,17 +64,20 @@ class Thermal(NamedTuple):
 
 
 NEVER = 40.0  # exp(-40) is below the resolution of the random numbers that it is compared with
+CERTAIN = -4.0  # 1 - exp(-exp(4)) is 1 in double precision
 LOG_LN2 = math.log(math.log(2.0))
 ANNIHILATES = 0.6  # a drive of this h along the state takes away the residual domain
 DAMAGES_FROM = 0.6  # of the blow current; below it a bar lasts for ever
 MOST_BACK = 0.3  # largest probability of back-switching
 MOST_FLIPS = 1000  # in one standing segment; then the state is drawn from equilibrium
+SHORTEST_S = 1e-10  # of a pulse
 _KEPT = 16
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11, _S60 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11), np.uint64(60)
 _LANES = np.uint64(8)
+_EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LANE_SWITCH, _LANE_INTERMEDIATE, _LANE_LEVEL, _LANE_BACK, _LANE_HAZARD = (np.uint64(i) for i in range(5))
 
 
@@ -99,8 +102,10 @@ def leaving(bar: Switching, sign: float, residual: float, h: float, log_time: fl
     out = bar.delta * (1.0 - bar.lowers * residual) * max(0.0, 1.0 + sign * h) - log_time
     if out > NEVER:
         return 0.0
-    x = math.exp(-out)
     back = bar.delta * max(0.0, 1.0 - sign * h) - log_time
+    if back > NEVER and out < CERTAIN:
+        return 1.0
+    x = math.exp(-out)
     if back > NEVER:
         return -math.expm1(-x)
     total = x + math.exp(-back)
@@ -118,14 +123,14 @@ def switch(
     current: float,
     h: float,
     log_time: float,
+    h50: float,
 ) -> tuple[float, float, float]:
-    """(sign, level, residual) after pulse `number` of this current at this h."""
+    """(sign, level, residual) after pulse `number` of this current at this h. h50 is the h of I50."""
     push = sign * bar.torque_t_per_a * current
     driven = abs(current) > bar.driven_from_a
     chance = leaving(bar, sign, residual, h, log_time)
     if chance == 0.0 and not driven:
         return sign, level, residual
-    h50 = 1.0 - (log_time - LOG_LN2) / bar.delta
     if driven and push < 0.0:
         if abs(h) < bar.depinning * h50:
             chance = bar.floor + (bar.ceiling - bar.floor) * chance
@@ -227,16 +232,15 @@ def play(
     """
     one_field = len(field) == 1
     key = (key[0], key[1])
-    gap_key, width_key = np.zeros(_KEPT, np.uint64), np.zeros(_KEPT, np.uint64)
-    gap_keep, width_keep = np.ones((_KEPT, 3)), np.ones((_KEPT, 7))
-    width_keep[:, 6] = math.log(1e-9 / bar.tau0_s)
+    gap_key, width_key = np.full(_KEPT, _EMPTY), np.full(_KEPT, _EMPTY)
+    gap_keep, width_keep = np.ones((_KEPT, 3)), np.ones((_KEPT, 8))
     sign, spot, residual = state[SIGN], state[LEVEL], state[RESIDUAL]
     x1, x2, x3, heat_time = state[HEAT_1], state[HEAT_2], state[HEAT_3], state[HEAT_TIME]
     energy, worst, damage = state[ENERGY], state[WORST], state[DAMAGE]
     warm_positive, warm_negative = state[HEAT_SUM_POSITIVE], state[HEAT_SUM_NEGATIVE]
     number, positive, negative = count[PULSES], count[POSITIVE], count[NEGATIVE]
     r1, r2, r3 = heat.k_per_w
-    rest, warm, mean, survived = 0.0, 0.0, 0.0, len(current)
+    rest, warm, carried, mean, survived = 0.0, 0.0, 0.0, 0.0, len(current)
     for i in range(len(current)):
         amps, begin, span = current[i], start[i], width[i]
         power = heat.r_ohm * amps * amps
@@ -245,12 +249,12 @@ def play(
         nanoseconds, at = _nanoseconds(span)
         if width_key[at] != nanoseconds:
             width_key[at] = nanoseconds
-            exact = nanoseconds * 1e-9
+            exact = max(nanoseconds * 1e-9, SHORTEST_S)
             width_keep[at, 6] = math.log(exact / bar.tau0_s)
+            width_keep[at, 7] = 1.0 - (width_keep[at, 6] - LOG_LN2) / bar.delta
             for k in range(3):
                 width_keep[at, k] = math.exp(-exact / heat.tau_s[k])
                 width_keep[at, 3 + k] = -math.expm1(-exact / heat.tau_s[k]) * heat.tau_s[k] / exact
-        log_time = width_keep[at, 6]
         if heat.on:
             nanoseconds, there = _nanoseconds(begin - heat_time)
             if gap_key[there] != nanoseconds:
@@ -261,12 +265,9 @@ def play(
             x2 = r2 * rest + (x2 - r2 * rest) * gap_keep[there, 1]
             x3 = r3 * rest + (x3 - r3 * rest) * gap_keep[there, 2]
             warm = x1 + x2 + x3
-            mean = (
-                (r1 + r2 + r3) * power
-                + (x1 - r1 * power) * width_keep[at, 3]
-                + (x2 - r2 * power) * width_keep[at, 4]
-                + (x3 - r3 * power) * width_keep[at, 5]
-            )
+            f1, f2, f3 = width_keep[at, 3], width_keep[at, 4], width_keep[at, 5]
+            carried = x1 * f1 + x2 * f2 + x3 * f3
+            mean = carried + power * (r1 * (1.0 - f1) + r2 * (1.0 - f2) + r3 * (1.0 - f3))
             x1 = r1 * power + (x1 - r1 * power) * width_keep[at, 0]
             x2 = r2 * power + (x2 - r2 * power) * width_keep[at, 1]
             x3 = r3 * power + (x3 - r3 * power) * width_keep[at, 2]
@@ -278,17 +279,19 @@ def play(
             _stand(bar, state, count, key, begin - start[i - 1] - width[i - 1], h, h, 1.0)
             sign, spot, residual = state[SIGN], state[LEVEL], state[RESIDUAL]
         h = (outside + bar.torque_t_per_a * amps) / (factor * (1.0 + bar.per_kelvin * mean))
-        sign, spot, residual = switch(bar, key, number, sign, spot, residual, amps, h, log_time)
+        sign, spot, residual = switch(
+            bar, key, number, sign, spot, residual, amps, h, width_keep[at, 6], width_keep[at, 7]
+        )
         level[i] = spot
         number += 1
         energy += power * span
         worst = max(worst, abs(amps))
         if amps > bar.driven_from_a:
             positive += 1
-            warm_positive += warm
+            warm_positive += carried
         elif amps < -bar.driven_from_a:
             negative += 1
-            warm_negative += warm
+            warm_negative += carried
         if abs(amps) > DAMAGES_FROM * heat.blow_a:
             damage += span / heat.blow_s * (abs(amps) / heat.blow_a) ** heat.blow_power
             if damage >= 1.0:

@@ -43,8 +43,9 @@ class HallBarTruth:
     """Truth of one bar. Every function of t takes a scalar or an array of bench times (s).
 
     polarity +1 asks for the switching from -1 to +1 (a positive write after a negative reset at
-    positive assist field), -1 for the other way. heat_k is the bar's temperature rise at the start of
-    the pulse, residual the share of frames that start with an unreversed domain.
+    positive assist field), -1 for the other way. heat_k is what earlier pulses left of temperature rise,
+    as a mean over the pulse (`heat_k(t)` tells it); a pulse's own heat comes on top by itself. residual is
+    the share of frames that start with an unreversed domain.
     """
 
     def __init__(self, device: HallBar):
@@ -114,8 +115,9 @@ class HallBarTruth:
 
     def ic0_a(self, t: ArrayLike = 0.0, polarity: int = 1) -> FloatArray:
         """Critical current (A, positive number) for switching to `polarity`, cold, at these times."""
-        torque = self._device.bar.torque_t_per_a
-        return np.asarray(np.abs((self.hn_t(t) - polarity * self.stray_t(t)) / torque))
+        torque = abs(self._device.bar.torque_t_per_a)
+        with np.errstate(divide="ignore"):
+            return np.asarray((self.hn_t(t) - polarity * self.stray_t(t)) / torque)
 
     def delta_at(self, t: ArrayLike = 0.0, polarity: int = 1) -> FloatArray:
         """Barrier at zero current as a pulse of this polarity finds it: stray field shifts it."""
@@ -137,7 +139,7 @@ class HallBarTruth:
         """
         bar = self._device.bar
         current, width = np.asarray(current_a, dtype=np.float64), np.asarray(width_s, dtype=np.float64)
-        h = np.abs(self._drive(current, width, t, heat_k))
+        h = self._drive(current, width, t, heat_k) * np.sign(bar.torque_t_per_a * current)
         log_time = np.log(width / bar.tau0_s)
         clean = self._clean(h, log_time, 1.0)
         lowered = self._clean(h, log_time, 1.0 - bar.lowers)
@@ -180,7 +182,7 @@ class HallBarTruth:
         return Apparent(i50, slope, ic0, steepness * ic0)
 
     def heat_k(self, t: ArrayLike, polarity: int = 1) -> FloatArray:
-        """Mean temperature rise (K) at the start of the pulses of this polarity, in the trains around t."""
+        """Mean rise (K) left from earlier pulses in those of this polarity, in the trains around t."""
         times = np.asarray(t, dtype=np.float64)
         if not self._heat:
             return np.zeros(times.shape)
@@ -189,7 +191,7 @@ class HallBarTruth:
         return np.asarray(rows[index, 1 if polarity > 0 else 2])
 
     def _drive(self, current: FloatArray, width: FloatArray, t: ArrayLike, heat_k: ArrayLike) -> FloatArray:
-        """h at the mean temperature of a pulse that starts heat_k (slow part) above the chuck."""
+        """h at the mean temperature of a pulse: heat_k from before and its own."""
         heat, bar = self._device.heat, self._device.bar
         rise = np.asarray(heat_k, dtype=np.float64)
         if heat.on:
