@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lupa import lua51
@@ -80,7 +81,7 @@ class TspBox:
                 self._guarded(self._step)
             elif self.inbox:
                 line = self.inbox.popleft()
-                self._guarded(lambda line=line: self._line(line))
+                self._guarded(partial(self._line, line))
             else:
                 return
 
@@ -215,9 +216,9 @@ class TspBox:
         for name, source in state["scripts"].items():
             chunk = self.load_script(name, source)
             if "function" in source:
-                self._guarded(lambda chunk=chunk: self._run(chunk))
+                self._guarded(partial(self._run, chunk))
         for line in state["definitions"]:
-            self._guarded(lambda line=line: self._line(line))
+            self._guarded(partial(self._line, line))
         self.runtime.muted = False
         self.replies.clear()
         self.errors.clear()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,9 @@ class TspRuntime:
         )
         source = files("sim_instruments.tsp").joinpath("sandbox.lua").read_text(encoding="utf-8")
         host = self._lua.table(print=on_print, random=random, rep_limit=MEMORY_BYTES)
-        self._tools = self._lua.execute(source, host)
+        # Fetched once: indexing a Lua table from a callback inside a coroutine returns the wrong value
+        # (lupa 2.8 takes everything on the resuming function's stack for the result), calling is right.
+        self._tools = SimpleNamespace(**dict(self._lua.execute(source, host).items()))
         self._on_parameter_error = on_parameter_error
         self._fuel = (instructions, processor_s)
         self._objects: list[Any] = []
@@ -113,7 +116,9 @@ class TspRuntime:
             return self._tools.method(self._guard(value))
         return value
 
-    def wrap_object(self, owner: Any, members: Mapping[Any, Any], at: Callable[[int], Any] | None, path: str) -> Any:
+    def wrap_object(
+        self, owner: Any, members: Mapping[Any, Any], at: Callable[[int], Any] | None, path: str
+    ) -> Any:
         """A proxy that, given back as an argument, leads to `owner` (see `owner_of`)."""
         self._objects.append(owner)
         return self._proxy(members, path, None if at is None else self._guard(at), len(self._objects) - 1)
@@ -154,7 +159,9 @@ class TspRuntime:
             if isinstance(result, Wait):
                 self.wait_until_s = result.until_s
                 return _PENDING, self._guard(result.then)
-            return (_DONE, *result) if isinstance(result, tuple) else (_DONE, result)
+            if isinstance(result, tuple):
+                return (_DONE, *result)
+            return _DONE, self._lua.table_from(result) if isinstance(result, dict) else result
 
         return guarded
 
@@ -186,6 +193,10 @@ class TspRuntime:
 
     def user_names(self) -> list[str]:
         return [name for name in str(self._tools.user_names()).split("\n") if name]
+
+    def same(self, one: Any, other: Any) -> bool:
+        """True if both are the same Lua object."""
+        return bool(self._tools.same(one, other))
 
     def plain(self, value: Any) -> Any:
         """A Lua value as plain Python ({"table": [key, value, ...]}); None for functions and proxies."""

@@ -252,6 +252,7 @@ function tools.proxy(path, fixed, getters, setters, at, token)
   })
 end
 
+function tools.same(a, b) return rawequal(a, b) end
 function tools.token(value) return objects[value] end
 function tools.define(name, value) env[name] = value end
 function tools.lookup(name) return rawget(env, name) end
