@@ -80,6 +80,7 @@ def _wire_problems(wires: Mapping[int, Wire], names: set[str]) -> Iterator[Probl
 
 def _pad_problems(pads: Pads, names: set[str], wiring: Wiring) -> Iterator[Problem]:
     taken: dict[str, str] = {}
+    dead_ends: dict[str, list[tuple[Place, str]]] = {}
     for (device, port), pad in pads.items():
         place: Place = ("devices", device, "pads", port)
         owner, dot, rest = pad.partition(".")
@@ -89,28 +90,35 @@ def _pad_problems(pads: Pads, names: set[str], wiring: Wiring) -> Iterator[Probl
         if owner not in names:
             yield place, f"{pad!r}: {unknown('instrument', owner, names)}"
             continue
-        said = _pad_problem(pad, wiring)
-        if said:
-            yield place, said
+        try:
+            common = _dead_end(pad, wiring)
+        except ValueError as error:
+            yield place, str(error)
+        else:
+            if common:
+                dead_ends.setdefault(common, []).append((place, f"{device}.{port}"))
         if pad in taken:
             yield place, f"{device}.{port} and {taken[pad]} lie on one pad, {pad}: give each its own"
         taken.setdefault(pad, f"{device}.{port}")
+    for common, there in dead_ends.items():
+        which = ", ".join(name for _, name in there)
+        yield there[0][0], f"nobody is wired to {common}, where {which} lie: add a wire to it"
 
 
-def _pad_problem(pad: str, wiring: Wiring) -> str:
-    try:
-        channel = Channel.parse(pad)
-    except ValueError as error:
-        return str(error)
+def _dead_end(pad: str, wiring: Wiring) -> str:
+    """The common terminal that the pad closes to if nobody is wired there, else ''.
+
+    Raises ValueError if there is no such channel.
+    """
+    channel = Channel.parse(pad)
     if channel is None:
         return ""
     missing = wiring.missing_channel(channel)
     if missing:
-        return f"there is no channel {pad}: {missing}"
-    if not wiring.instruments_at(pad):
-        common = wiring.common(channel) or f"its switch {channel.instrument!r}"
-        return f"nobody is wired to the channel {pad}: add a wire to {common}"
-    return ""
+        raise ValueError(f"there is no channel {pad}: {missing}")
+    if wiring.instruments_at(pad):
+        return ""
+    return wiring.common(channel) or f"a terminal of {channel.instrument}"
 
 
 def _port_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -20,6 +20,9 @@ from hilab.bench.wear import WearLedger
 from hilab.errors import BenchError, BenchFileError
 from hilab.roles import Clock, Identity, SimulatedBench
 
+TWIN_FIELD = ("tesla_per_ampere", "max_t", "assist_t")
+"""Keys of [field] that concern the twin; how the coil is ramped is ours."""
+
 TALKING_FAILED = (VisaError, OSError, ValueError)
 """What PyVISA and PyMeasure raise when an instrument does not answer, or not as it should."""
 
@@ -106,7 +109,7 @@ def twin_tables(file: BenchFile) -> dict[str, Any]:
         "instruments": plain["instruments"],
         "wires": plain["wires"],
         "devices": plain["devices"],
-        "field": plain.get("field", {}),
+        "field": {key: value for key, value in plain.get("field", {}).items() if key in TWIN_FIELD},
         "simulation": plain.get("simulation", {}),
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hilab.roles import SafeReport
 
-GUARD_S = 2.5
+GUARD_S = 2.0
 """After this long a driver that should have come back in 1.5 s is given up, and the next one is tried."""
 
 OUTPUT_METHODS = ("set_bias_a", "pulse", "set_arm_a", "set_coil_a")

@@ -48,7 +48,7 @@ class Bench:
         self.path = path
         self.clock = clock
         self.stop = threading.Event()
-        self.instruments: dict[str, Any] = dict(drivers)
+        self._drivers: dict[str, Any] = dict(drivers)
         self.devices: Mapping[str, DeviceCard] = MappingProxyType(
             {name: entry.card(name) for name, entry in file.devices.items()}
         )
@@ -57,6 +57,7 @@ class Bench:
         self._twin = twin
         self._locks = locks
         self._closed = False
+        self._untouched = False  # since the last safe state
         self._router = Router(self.devices, drivers, sources(drivers, file.roles), clock)
         self._playing = Playing(self, ledger, file.misread_limit)
         self._field = self._field_control()
@@ -84,9 +85,16 @@ class Bench:
         """True if the simulated twin plays the instruments."""
         return self._twin is not None
 
+    @property
+    def instruments(self) -> Mapping[str, Any]:
+        """The drivers by their names in the bench file."""
+        self._untouched = False
+        return MappingProxyType(self._drivers)
+
     def role(self, name: str) -> Any:
         """The driver that plays this role; KeyError naming the role if nobody does."""
-        return self.instruments[self.instrument_name(name)]
+        self._untouched = False
+        return self._drivers[self.instrument_name(name)]
 
     def has_role(self, name: str) -> bool:
         return name in self.file.roles
@@ -105,11 +113,11 @@ class Bench:
 
     def identify(self) -> dict[str, Identity]:
         """Who answers: instrument -> identity."""
-        return {name: driver.identify() for name, driver in self.instruments.items()}
+        return {name: driver.identify() for name, driver in self._drivers.items()}
 
     def settings(self) -> dict[str, Any]:
         """The present settings of every instrument, for the run file."""
-        return {name: driver.settings() for name, driver in self.instruments.items()}
+        return {name: driver.settings() for name, driver in self._drivers.items()}
 
     def wear(self, device: str) -> tuple[int, int]:
         """(positive, negative) pulses that the device has had so far, on whatever bench."""
@@ -131,6 +139,7 @@ class Bench:
     def play(self, plan: FramePlan, on_chunk: Callable[[int], None] | None = None) -> FrameReadings:
         """Play a plan; its pulses are counted on disk before the first. Aborted if `stop` was set."""
         self.check_stop()
+        self._untouched = False
         readings = self._playing.play(plan, on_chunk, self.stop)
         self.check_stop()
         return readings
@@ -139,6 +148,7 @@ class Bench:
 
     def route(self, device: str, port: str = "hall") -> None:
         """Connect the device's current line and `port`; sources are verified off before a relay moves."""
+        self._untouched = False
         self._router.connect(self.card(device).name, port)
 
     def read_port(
@@ -218,6 +228,7 @@ class Bench:
                 f"the bench {self.name!r} has no field: it needs the roles field_source and field_meter, "
                 f"and [field]"
             )
+        self._untouched = False
         return self._field
 
     def _field_control(self) -> FieldControl | None:
@@ -242,10 +253,11 @@ class Bench:
     def make_safe(self) -> tuple[SafeReport, ...]:
         """Everything off and verified: sources, readers, relays, field. Never raises; for any thread."""
         self._router.forget()
-        self.last_safe = make_all_safe(self.instruments, self.file.roles, guarded=not self.simulated)
+        self.last_safe = make_all_safe(self._drivers, self.file.roles, guarded=not self.simulated)
         if self._field is not None:
             self._field.forget()
         self._router.forget()
+        self._untouched = True
         return self.last_safe
 
     def snapshot(self) -> bytes | None:
@@ -264,8 +276,9 @@ class Bench:
         if self._closed:
             return
         self._closed = True
-        self.make_safe()
-        for name, driver in self.instruments.items():
+        if not self._untouched:  # an instrument that does not answer is not waited for twice
+            self.make_safe()
+        for name, driver in self._drivers.items():
             close_quietly(name, driver)
         if self._twin is not None:
             close_quietly("the simulated bench", self._twin)

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -108,8 +108,11 @@ def _logged(error: Exception) -> Path:
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted():  # type: ignore[no-untyped-def]
-    """SIGTERM ends a command as Ctrl-C does, so that the bench is made safe (signals reach the main thread only)."""
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that the bench is made safe.
+
+    Signals reach the main thread only: elsewhere nothing is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -39,8 +39,8 @@ def refuse_unsafe(reports: Sequence[SafeReport]) -> None:
     if bad:
         raise NotSafeError(
             "\n".join(
-                f"UNVERIFIED: {report.instrument!r} is not verified off ({report.detail}): switch it off at the "
-                f"instrument"
+                f"UNVERIFIED: {report.instrument!r} is not verified off ({report.detail}): "
+                f"switch it off by hand"
                 for report in bad
             )
         )

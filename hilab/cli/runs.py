@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilab.cli.opened import opened, refuse_unsafe
+from hilab.cli.opened import opened
 from hilab.cli.output import duration, say, write_json, write_table, write_tree
 
 if TYPE_CHECKING:
+    from hilab.engine import Engine
     from hilab.store import Run
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -40,7 +44,7 @@ def run(
 ) -> None:
     """Run a protocol on a bench."""
     from hilab.cli.progress import ProgressLine
-    from hilab.engine import Engine, abort_on_signal
+    from hilab.engine import Engine
     from hilab.engine import run as run_protocol
 
     found, params = _request(protocol, settings or [], bench)
@@ -50,24 +54,57 @@ def run(
         _print_plan(planned, json)
         return
     _refuse_output(out)
-    with opened(bench, seed) as station:
-        with ProgressLine() as progress:
-            engine = Engine(found, station, params, out=out, seed=seed, subscribers=[progress])
-            with abort_on_signal(engine):
-                done = engine.run()
-        print_run(done, json)
-        _exit_with(done)
+    with opened(bench, seed) as station, ProgressLine() as progress:
+        _finish(Engine(found, station, params, out=out, seed=seed, subscribers=[progress]), json)
 
 
-def resume(run_file: RunFile, json: AsJson = False) -> None:
+def resume(
+    run_file: RunFile,
+    bench: Annotated[
+        Path | None, typer.Option("--bench", help="Bench file; the one stored in the run file if not given.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
     """Continue an interrupted run."""
     from hilab.cli.progress import ProgressLine
     from hilab.engine import resume as resume_run
+    from hilab.store import load_run
 
-    with ProgressLine() as progress:
-        done = resume_run(run_file, subscribers=[progress])
+    old = load_run(run_file)
+    with (
+        _bench_of(old, bench) as path,
+        opened(path, old.seed) as station,
+        ProgressLine() as progress,
+    ):
+        _finish(resume_run(run_file, station, subscribers=[progress], engine_only=True), json)
+
+
+@contextmanager
+def _bench_of(old: Run, given: Path | None) -> Iterator[Path]:
+    """The bench file that was named, else the one that the run file holds, as a file."""
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="hilab-") as folder:
+        path = Path(folder) / f"{old.about.get('bench', 'bench')}.toml"
+        path.write_text(old.bench_file, encoding="utf-8")
+        yield path
+
+
+def _finish(engine: Engine, json: bool) -> None:
+    """Run to the end, print the run however it ended, and leave with its exit code."""
+    from hilab.engine import RunFailedError, abort_on_signal
+
+    try:
+        with abort_on_signal(engine):
+            done = engine.run()
+    except RunFailedError as error:
+        print_run(error.run, json)
+        raise
     print_run(done, json)
-    _exit_with(done)
+    if done.exit_code:
+        say(f"hilab: {done.status}: {done.reason}")
+        raise typer.Exit(done.exit_code)
 
 
 def show(run_file: RunFile, json: AsJson = False) -> None:
@@ -157,7 +194,7 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def _request(protocol: str, settings: list[str], bench: Path) -> tuple[Any, Any]:
-    """(protocol class, checked parameters); UsageError with all that is wrong with any of them and the bench."""
+    """(protocol class, checked parameters); UsageError with every problem, the bench file's too."""
     from hilab import paths
     from hilab.bench.check import read_bench_file
     from hilab.cli.settings import parse_settings
@@ -192,10 +229,3 @@ def _print_plan(planned: dict[str, Any], json: bool) -> None:
         write_json(planned)
         return
     write_tree(planned)
-
-
-def _exit_with(run: Run) -> None:
-    refuse_unsafe([report for report in run.safe_reports if not report.verified])
-    if run.exit_code:
-        say(f"hilab: {run.status}: {run.reason}")
-        raise typer.Exit(run.exit_code)
