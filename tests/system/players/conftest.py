@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from hilab.bench import Bench, open_bench
-from hilab.frames import FrameBatch, FrameReadings
 
 BENCHES = Path(__file__).parents[3] / "data" / "benches"
 
@@ -34,12 +33,9 @@ def shift_in_deviations(one: Counts, other: Counts) -> float:
     return float((one.switched - expected).sum() / np.sqrt(variance.sum()))
 
 
-def switched(readings: FrameReadings, frames: FrameBatch) -> np.ndarray:
-    """(N,) True where the reading lies on the far side of the middle. The two states must both occur."""
-    ohm = readings.voltage_v / readings.current_a
-    middle = (np.nanmin(ohm) + np.nanmax(ohm)) / 2
-    rest = ohm[np.abs(frames.write_a) < 0.5 * np.abs(frames.write_a).max()]
-    return (ohm > middle) != (np.median(rest) > middle)
+@pytest.fixture
+def counts() -> type[Counts]:
+    return Counts
 
 
 @pytest.fixture
