@@ -178,8 +178,12 @@ class _Study:
         measured = self.calibrated.calibrations.measured.choose(names)
         # One draw serves all widths, in units of the error's size: the comparison between widths is paired.
         unit = self.protocol.random(f"bias error {case.kind} {case.draw}").standard_normal(len(names))
-        scale = {"absolute": 1.0, "relative": measured.i50_a, "as-drawn": 0.0}[case.kind]
-        neurons = _Shifted(self._neurons(names, case), unit * case.size * scale)
+        scales = {
+            "absolute": np.ones(len(names)),
+            "relative": measured.i50_a,
+            "as-drawn": np.zeros(len(names)),
+        }
+        neurons = _Shifted(self._neurons(names, case), unit * case.size * scales[case.kind])
         forward = self.calibrated.calibrations.nominal.choose(names) if case.kind == "as-drawn" else measured
         return 100 * (self.reference - self._accuracy(names, forward, neurons))
 

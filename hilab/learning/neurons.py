@@ -120,6 +120,12 @@ class Readout:
                 "readout: one finite threshold, direction, reset and read current for each device"
             )
 
+    def choose(self, index: Sequence[int]) -> Readout:
+        """The readout of some of the devices, by their numbers."""
+        arrays = ("threshold_v", "switched_high", "reset_a", "read_a")
+        chosen: dict[str, Any] = {name: getattr(self, name)[list(index)] for name in arrays}
+        return replace(self, **chosen)
+
 
 class BenchNeurons:
     """The devices of a bench as neurons: each call is one frame batch, planned and played once, never again.

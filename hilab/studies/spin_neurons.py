@@ -1,4 +1,6 @@
-"""`hilab reproduce spin-neurons`: "Hardware in Loop Learning with Spin Stochastic Neurons" (arXiv 2305.03235).
+"""`hilab reproduce spin-neurons`: "Hardware in Loop Learning with Spin Stochastic Neurons".
+
+arXiv 2305.03235.
 
 What is published: directions of four trends with the device's width, and that hardware-in-loop training
 reaches "equivalent software performance". Stack, widths, fits, network, data set and accuracies are not
@@ -107,10 +109,10 @@ def trend_rows(size: Size) -> list[Row]:
     with hilab.open_bench("sot_fast", seed=1) as bench:
         survey = _run("device_survey", bench, size.survey)
         bias = _run("bias_variation", bench, {**size.bias, "kinds": ["absolute", "relative"]})
-    rows: list[Row] = [Row(**row) for row in survey.results["trends"]]
-    rows.append(Row(**bias.results["trends"]["absolute"]))
+    rows: list[Row] = list(survey.results["trends"])
+    rows.append(bias.results["trends"]["absolute"])
     rows += control_rows(seed=1)
-    relative = Row(**bias.results["trends"]["relative"])
+    relative: Row = bias.results["trends"]["relative"]
     rows.append(control_row(relative, "bias error relative to I50 instead of absolute"))
     return rows
 
@@ -162,7 +164,7 @@ def train_one(job: Job) -> dict[str, Any]:
 
 
 def loss_table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Points below software of each arm and set of devices, paired over all seeds, with one-sided 95 % bounds."""
+    """Points below software of each arm and set of devices, paired over all seeds, with 95 % bounds."""
     from hilab.learning.study import paired_loss
 
     table = []
@@ -259,7 +261,7 @@ def plain_words(losses: Sequence[Mapping[str, Any]]) -> list[str]:
             gain = np.array(transfer["draws"]) - np.array(looped["draws"])
             verb = "beats" if gain.mean() > 0 else "does not beat"
             lines.append(
-                f"{devices}: {looped['title']} {verb} calibrated transfer: {gain.mean():+.2f} points of accuracy, "
+                f"{devices}: {looped['title']} {verb} calibrated transfer: {gain.mean():+.2f} points, "
                 f"for {looped['device_frames'] / transfer['device_frames']:.0f} times the device frames"
             )
     lines.append("MNIST, 784-100-10 and the devices are hilab's choice; the paper's are not known.")
