@@ -176,9 +176,9 @@ class FrameBatch:
             **times,
         )
 
-    def take(self, index: ArrayLike) -> FrameBatch:
+    def take(self, index: ArrayLike | slice) -> FrameBatch:
         """The frames at these positions (slice or integer array), in that order."""
-        chosen = np.asarray(index)
+        chosen = index if isinstance(index, slice) else np.asarray(index)
         return replace(
             self,
             device=self.device[chosen],
