@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp, ndtr
+from scipy.special import expit, ndtr
 
 from hilab.frames import FloatArray
 
@@ -14,7 +14,7 @@ MIN_SEPARATION = 3.0  # in sigma; below, half of 13 % of the readings would be m
 FEWEST_READINGS = 8
 FEWEST_OF_A_STATE = 3
 EM_ROUNDS = 60
-STRAY_SHARE = 0.05
+STRAY_SHARE = 0.002  # small, so that a state held by 1 % of the readings is not taken for strays
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _mixture(values: FloatArray) -> tuple[float, float, float, float]:
     )
     for _ in range(EM_ROUNDS):
         logs = _log_densities(values, low, high, sigma, weight)
-        upper = np.exp(logs[1] - logsumexp(logs, axis=0))
+        upper = expit(logs[1] - logs[0])
         share = float(np.clip(upper.mean(), 1e-6, 1 - 1e-6))
         low, before = float(((1 - upper) @ values) / max(float((1 - upper).sum()), 1e-12)), low
         high = float((upper @ values) / max(float(upper.sum()), 1e-12))
@@ -165,9 +165,9 @@ def _two_are_there(values: FloatArray, low: float, high: float, sigma: float, we
     if min(held, values.size - held) < FEWEST_OF_A_STATE - 0.5 or high - low < MIN_SEPARATION * sigma:
         return False
     spread = float(np.std(values))
-    two = logsumexp(_log_densities(values, low, high, sigma, weight), axis=0)
+    two = np.logaddexp(*_log_densities(values, low, high, sigma, weight))
     one = -np.log(spread) - 0.5 * ((values - values.mean()) / spread) ** 2
     # Intermediate Hall levels fit no level: a few of them must not outweigh all the others.
     stray = np.log(STRAY_SHARE / float(np.ptp(values)))
     gain = float((np.logaddexp(two, stray) - np.logaddexp(one, stray)).sum())
-    return 2 * gain > 3 * np.log(values.size) + 15
+    return bool(2 * gain > 3 * np.log(values.size) + 15)

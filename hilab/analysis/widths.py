@@ -91,7 +91,9 @@ def fit_tau0(write_a: ArrayLike, width_s: ArrayLike, k: ArrayLike, n: ArrayLike)
 
     Raises ValueError when the longest width's points show no transition to start from.
     """
-    points = _Points(*(np.asarray(values, dtype=np.float64).ravel() for values in (write_a, width_s, k, n)))
+    points = _Points(
+        *np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (write_a, width_s, k, n)))
+    )
     start = points.start()
     free = points.best(start, -np.inf)
     grid = np.linspace(np.log(points.width.min()) - 12, np.log(points.width.max()) + 1, 53)
