@@ -78,16 +78,21 @@ class Field:
         return self.coil_t(time_s) + self.ripple_t(time_s) + self.offset_t + self.stray_drift.at(time_s)
 
     def nodes(self, start_s: float, stop_s: float, step_t: float) -> FloatArray:
-        """Times from start to stop between which the coil's field moves by at most step_t (at least two)."""
+        """Times from start to stop between which the coil's field is close to linear in time.
+
+        It moves by at most step_t from one to the next; near the target the distance from it halves.
+        """
         first, last = (float(value) for value in self.coil_t([start_s, stop_s]))
-        if abs(last - first) <= step_t:
-            return np.array([start_s, stop_s])
-        count = int(np.ceil(abs(last - first) / step_t))
         target = self.parameters.tesla_per_ampere * self._target_a
-        values = np.linspace(first, last, count + 1)[1:-1]
+        far, near = abs(first - target), max(abs(last - target), 1e-3 * step_t)
+        if far <= near:
+            return np.array([start_s, stop_s])
+        even = np.linspace(far, near, max(2, int(np.ceil((far - near) / step_t)) + 1))
+        halves = min(far, step_t) * 0.5 ** np.arange(12)
+        distance = np.concatenate([even, halves[(halves > near) & (halves < far)]])
         begin = max(start_s, self._since_s)
-        inner = begin - self._lag_s * np.log((values - target) / (first - target))
-        return np.concatenate([[start_s], np.clip(inner, start_s, stop_s), [stop_s]])
+        times = np.clip(begin - self._lag_s * np.log(distance / far), start_s, stop_s)
+        return np.unique(np.concatenate([[start_s], times, [stop_s]]))
 
     def snapshot(self) -> dict[str, Any]:
         return {
