@@ -15,6 +15,7 @@ from sim_instruments.instruments.keithley2636b_vector import resolve
 from sim_instruments.world.contracts import BoolArray, FloatArray, Level, PlayTrace, PulseTrain
 
 SETTLE_S = 12e-6  # time constant of source and meter from 100 uA up: 0.1 % after 80 us; source: sheet [R]
+SETTLED = 15  # time constants after which nothing of the step is left
 ROUNDING_S = 1e-9
 PROBE_V = 1e-3  # what measures the line's resistance for a voltage sweep
 
@@ -190,7 +191,7 @@ class Programme:
             run.measured = max(run.measured, stop)
             return
         middles = starts[run.measured : stop] + run.aperture_s / 2
-        pulse = np.searchsorted(driver.timing.source_s, middles, side="right") - 1
+        pulse = _pulse_under(driver, middles)
         ready = int(np.searchsorted(pulse, driver.played, side="left"))
         begin, pulse = starts[run.measured : run.measured + ready], pulse[:ready]
         played = traces.get(id(driver))
@@ -231,7 +232,9 @@ class Programme:
         if run is driver:
             base = driver.smu.base_a
             current = base + (played.trace.current_a[here] - base) * weight
-            sources = np.where(inside, driver.level_of(0, int(pulse.max()) + 1)[np.maximum(pulse, 0)], base)
+            if any(buffer.settings["collectsourcevalues"] for buffer in run.buffers):
+                levels = driver.levels[np.maximum(pulse, 0) % len(driver.levels)]
+                sources = np.where(inside, levels, base)
         return State(voltage, current, limited[here] & (inside | (run is not driver))), sources
 
     def _store(self, run: Run, begin_s: FloatArray, state: State, sources: FloatArray) -> None:
@@ -254,15 +257,24 @@ class Programme:
         return programme
 
 
+Seen = tuple[FloatArray, FloatArray, BoolArray]
+
+
 @dataclass(frozen=True)
 class _Played:
     """A stretch of pulses that was played just now; first is the number of its first pulse."""
 
     first: int
     trace: PlayTrace
+    views: dict[str, Seen] = field(default_factory=dict)
 
-    def seen_by(self, run: Run, driver: Run) -> tuple[FloatArray, FloatArray, BoolArray]:
+    def seen_by(self, run: Run, driver: Run) -> Seen:
         """(voltage in each pulse, voltage after it, limited) at the run's terminals."""
+        if run.smu.terminal not in self.views:
+            self.views[run.smu.terminal] = self._seen_by(run, driver)
+        return self.views[run.smu.terminal]
+
+    def _seen_by(self, run: Run, driver: Run) -> Seen:
         if run is driver:
             idle = np.zeros(len(self.trace.voltage_v))
             if driver.smu.base_a:
@@ -276,8 +288,25 @@ class _Played:
         run.idle[run.smu.terminal] = float(self.seen_by(run, driver)[1][-1])
 
 
+def _pulse_under(driver: Run, middles_s: FloatArray) -> Any:
+    """(n,) number of the last pulse that began before each reading's middle, -1 for none."""
+    assert driver.timing is not None
+    starts = driver.timing.source_s
+    first = driver.played - len(middles_s)
+    if first >= 0 and len(middles_s):  # usually each pulse that was just played has one reading
+        mine = starts[first : driver.played]
+        if (mine <= middles_s).all() and (middles_s[:-1] < mine[1:]).all():
+            end = starts[driver.played] if driver.played < len(starts) else np.inf
+            if middles_s[-1] < end:
+                return np.arange(first, driver.played)
+    return np.searchsorted(starts, middles_s, side="right") - 1
+
+
 def _weight(begin_s: FloatArray, aperture_s: float, start_s: FloatArray, end_s: FloatArray) -> FloatArray:
     """(n,) how much of a pulse's level a reading sees: covered part of its aperture, less settling."""
+    settled = (begin_s - start_s).min() > SETTLED * SETTLE_S
+    if settled and (end_s - begin_s).min() >= aperture_s:
+        return np.ones(len(begin_s))
     covered = np.clip(
         (np.minimum(begin_s + aperture_s, end_s) - np.maximum(begin_s, start_s)) / aperture_s, 0, 1
     )

@@ -294,7 +294,7 @@ class TriggerSystem:
             highest = 1.5 * 1.01 if kind == "i" else 200 * 1.01
             if np.abs(values).max() > highest:
                 raise ParameterError(1102, "Parameter too big")
-            smu.quantised(kind, values)  # refuses what a fixed range cannot source
+            smu.source_range(kind, float(np.abs(values).max()))  # refuses what a fixed range cannot source
             self.levels[smu.name] = values
             store["kind"] = kind
 

@@ -7,7 +7,9 @@ start) raises `UnsuitableError`, and `resolve` then plays the events one by one.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +37,32 @@ class UnsuitableError(Exception):
     """The array view does not hold for this network."""
 
 
+_KEPT = 8
+_known: OrderedDict[Any, Mapping[int, Timing]] = OrderedDict()
+
+
 def resolve(network: Network) -> Mapping[int, Timing]:
-    """Timing of every channel by its number, by whichever way is right."""
-    try:
-        return vectorised(network)
-    except UnsuitableError:
-        return play_events(network)
+    """Timing of every channel by its number, by whichever way is right. Keeps the last few results:
+    a programme is usually played many times. Nobody may write into the arrays."""
+    key = (
+        network.channels,
+        tuple(
+            (each.number, each.delays_s.tobytes(), each.count, each.passthrough, each.stimulus)
+            for each in network.timers
+        ),
+        network.blenders,
+        network.external,
+    )
+    found = _known.pop(key, None)
+    if found is None:
+        try:
+            found = vectorised(network)
+        except UnsuitableError:
+            found = play_events(network)
+    _known[key] = found
+    while len(_known) > _KEPT:
+        _known.popitem(last=False)
+    return found
 
 
 def vectorised(network: Network) -> Mapping[int, Timing]:

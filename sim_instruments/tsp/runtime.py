@@ -27,8 +27,9 @@ RESERVE_BYTES = 2 << 20  # for what the host does when a script has used up its 
 INSTRUCTIONS = 50_000_000  # of one script; about a second of this machine
 PROCESSOR_S = 20.0  # for scripts whose single instructions are long
 
-_NUMBERS = re.compile(r"\{([\d.eE+\-,\s]{200,})\}")
-_NOT_ONCE = re.compile(r"[\"'\[]|--|\b(?:function|for|while|repeat)\b")
+_OF_NUMBERS = b"0123456789.eE+-, \t"  # all that a table of numbers is written with
+_NOT_ONCE = ('"', "'", "[", "--", "function", "for", "while", "repeat")
+_LONG = 200  # characters from which a table of numbers is worth the detour
 _PLACE = re.compile(r'^\[string "[^\n]*?"\]:(\d+): ', re.DOTALL)
 
 Outcome = tuple[Any, ...]
@@ -171,7 +172,10 @@ class TspRuntime:
         """A Lua table of numbers as an array (n,); a single number as (1,). TspError otherwise."""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return np.array([float(value)])
-        found = self._tools.numbers(value) if lua51.lua_type(value) == "table" else None
+        try:
+            found = self._tools.numbers(value) if lua51.lua_type(value) == "table" else None
+        except lua51.LuaError:
+            found = None
         if found is None:
             raise TspError("bad argument: a table of numbers expected")
         table, count = found
@@ -204,9 +208,8 @@ class TspRuntime:
             return value
         if lua51.lua_type(value) != "table" or self.owner_of(value) is not None:
             return None
-        found = self._tools.numbers(value)
-        if found is not None:
-            return np.fromiter(found[0].values(), np.float64, int(found[1]))
+        if self._tools.only_numbers(value):
+            return self.numbers(value)
         flat = [self.plain(item) for item in self._tools.pairs_of(value).values()]
         return {"table": flat}
 
@@ -241,23 +244,21 @@ class TspRuntime:
 
         Only where the constructor runs at most once: a second run must make a second table.
         """
-        if len(source) < 400 or _NOT_ONCE.search(source):
+        if len(source) < _LONG or any(mark in source for mark in _NOT_ONCE):
             return source
-
-        def lift(match: re.Match[str]) -> str:
-            body = match.group(1)
-            try:
-                values = [float(part) for part in body.rstrip(", \t\r\n").split(",")]
-            except ValueError:
-                return match.group()
-            lifted.append(self.list_of(values))
-            return f"__lifted{len(lifted)}" + "\n" * body.count("\n")
-
-        lifted: list[Any] = []
-        source = _NUMBERS.sub(lift, source)
-        for number, table in enumerate(lifted, 1):
-            self._tools.define(f"__lifted{number}", table)
-        return source
+        parts, place = [], 0
+        while (start := source.find("{", place)) >= 0:
+            end = source.find("}", start)
+            values = _numbers_in(source[start + 1 : end]) if end > start + _LONG else None
+            if values is None:
+                parts.append(source[place : start + 1])
+                place = start + 1
+                continue
+            name = f"__lifted{len(parts)}"
+            self._tools.define(name, self.list_of(values))
+            parts.append(source[place:start] + name)
+            place = end + 1
+        return "".join([*parts, source[place:]])
 
     def start(self, chunk: Any) -> None:
         """Make the chunk the running script; `step` runs its first stretch."""
@@ -290,6 +291,16 @@ class TspRuntime:
 
 def _deny(_: object, name: object, setting: bool) -> Any:
     raise AttributeError(f"{name!r} is not for scripts")
+
+
+def _numbers_in(body: str) -> list[float] | None:
+    """The numbers of a table constructor's inside; None if it holds anything else."""
+    if body.encode("latin-1").translate(None, _OF_NUMBERS):
+        return None
+    try:
+        return [float(part) for part in body.split(",")]
+    except ValueError:
+        return None
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

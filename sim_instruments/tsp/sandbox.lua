@@ -258,26 +258,33 @@ function tools.define(name, value) env[name] = value end
 function tools.lookup(name) return rawget(env, name) end
 function tools.precision(format) precision = format end
 
--- the table itself if its values come in order when it is walked, else a copy that does; nil if it
--- holds anything but numbers
+-- the table itself if its values come in order when it is walked, else a copy that does; nil if it has
+-- holes, an error if it holds anything that is no number (the subtraction is the check: this loop is hot)
 function tools.numbers(t)
-  local count, ordered = 0, true
+  local count, ordered, check = 0, true, 0
   for key, value in next, t do
-    if key ~= "n" then
-      if raw_type(value) ~= "number" then return nil end
-      count = count + 1
-      ordered = ordered and key == count
-    else
-      ordered = false
-    end
+    count = count + 1
+    check = value - value
+    if key ~= count then ordered = false end
   end
   if ordered then return t, count end
+  if rawget(t, "n") then count = count - 1 end
   local copy = {}
   for i = 1, count do
     if t[i] == nil then return nil end
     copy[i] = t[i]
   end
   return copy, count
+end
+
+-- true for 1..n of numbers, and at least one
+function tools.only_numbers(t)
+  local count = 0
+  for key, value in next, t do
+    count = count + 1
+    if raw_type(value) ~= "number" or raw_type(key) ~= "number" or t[count] == nil then return false end
+  end
+  return count > 0
 end
 
 function tools.list(...) return { ... } end
