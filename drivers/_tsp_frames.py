@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 BoolArray = NDArray[np.bool_]
 
-SCRIPT = "hilab_frames"
+SCRIPT = "keithley2636b_frames.lua"
+VERSION = 1  # of the script
 NUMBERS_A_MESSAGE = 1_500  # keeps a line below 12 kB
 COMPLIANCE_BIT = 0x40  # of a buffer status [M 2600B reference, buffer statuses]
 OVERFLOW_V = 9e36  # readings of 9.91e37 mean overflow
@@ -69,6 +70,7 @@ class FrameSweep:
     def __init__(self, driver: Keithley2636B):
         self._driver = driver
         self._loaded = False
+        self._load = 0
         self._setup: Setup | None = None
         self._times: FrameTimes | None = None
 
@@ -99,16 +101,16 @@ class FrameSweep:
         self._start(f"h_new({unit_a:.6g},{{}},{{}})", "h_l", levels, readings)
 
     def state(self) -> SweepState:
-        """One status query."""
+        """One status query. A load that never started counts as nothing played, whatever the buffers hold."""
         fields = self._driver.ask("h_state()").split()
         try:
-            pulses, readings, errors = (int(float(field)) for field in fields)
+            load, pulses, readings, errors = (int(float(field)) for field in fields)
         except ValueError:
             raise BenchError(
                 f"{self._driver.name}: the state of a sweep came back as {' '.join(fields)[:60]!r}; "
                 "another program may be speaking to it"
             ) from None
-        return SweepState(pulses, readings, errors)
+        return SweepState(pulses, readings, errors) if load == self._load else SweepState(0, 0, errors)
 
     def fetch(self, state: SweepState) -> SweepData:
         """Outputs off and everything measured, as binary blocks."""
@@ -153,26 +155,31 @@ class FrameSweep:
             for i in range(0, len(digits), NUMBERS_A_MESSAGE)
         ]
         lines[0] = f"{new} {lines[0]}"
-        lines[-1] += f" h_run({readings})"
+        self._load += 1
+        lines[-1] += f" h_run({readings},{self._load})"
         for line in lines:
             self._driver.write(line)
 
     def _load_script(self) -> None:
         if self._loaded:
             return
-        text = resources.files("drivers").joinpath("keithley2636b_frames.lua").read_text(encoding="utf-8")
-        lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("--")]
-        with self._driver.link.lock:  # in the middle of an upload any other line would become part of it
-            self._driver.write(f"loadscript {SCRIPT}")
-            for line in lines:
-                self._driver.link.write(line)
-            self._driver.link.write("endscript")
-        self._driver.write(f"{SCRIPT}()")
+        for chunk in script_chunks():
+            self._driver.write(chunk)
         version = self._driver.ask("print(hilab_version)").strip()
-        if version == "nil":
+        if version == "nil" or float(version) != VERSION:
             errors = "; ".join(self._driver.check_errors())
-            raise BenchError(f"{self._driver.name} did not take the script {SCRIPT}: {errors}")
+            raise BenchError(f"{self._driver.name} did not take {SCRIPT}: {errors}")
         self._loaded = True
+
+
+def script_chunks() -> list[str]:
+    """The script as messages: each block between blank lines is a complete statement and fits on one line."""
+    text = resources.files("drivers").joinpath(SCRIPT).read_text(encoding="utf-8")
+    blocks = [
+        [line.strip() for line in block.splitlines() if line.strip() and not line.lstrip().startswith("--")]
+        for block in text.split("\n\n")
+    ]
+    return [" ".join(block) for block in blocks if block]
 
 
 def _in_compliance(statuses: NDArray[np.float32]) -> BoolArray:

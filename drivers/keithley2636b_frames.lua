@@ -5,6 +5,7 @@
 hilab_version = 1
 hilab_levels = {}
 hilab_count = 0
+hilab_load = 0
 
 -- Fixed ranges on both channels, outputs off: A, V, V, mains cycles of smub's readings, limit of smub in V.
 function h_setup(range_i, limit_v, range_v, nplc, limit_b)
@@ -76,8 +77,8 @@ function h_l(list)
   hilab_count = n + table.getn(list)
 end
 
--- Start: the sweep runs on its own timers, this function returns at once.
-function h_run(readings)
+-- Start load number `load`: the sweep runs on its own timers, this function returns at once.
+function h_run(readings, load)
   smua.nvbuffer1.clear() smua.nvbuffer1.appendmode = 1 smua.nvbuffer1.collecttimestamps = 0
   smub.nvbuffer1.clear() smub.nvbuffer1.appendmode = 1 smub.nvbuffer1.collecttimestamps = 0
   trigger.timer[1].count = hilab_count > 1 and hilab_count - 1 or 1
@@ -106,11 +107,12 @@ function h_run(readings)
   end
   smua.source.output = 1
   smua.trigger.initiate()
+  hilab_load = load
 end
 
--- How far it is: pulses checked, readings taken, errors queued.
+-- How far it is: load, pulses checked, readings taken, errors queued.
 function h_state()
-  print(smua.nvbuffer1.n, smub.nvbuffer1.n, errorqueue.count)
+  print(hilab_load, smua.nvbuffer1.n, smub.nvbuffer1.n, errorqueue.count)
 end
 
 -- Outputs off, then the readings with their statuses, then the statuses of the pulses.

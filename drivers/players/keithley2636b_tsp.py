@@ -290,11 +290,11 @@ class TspPlayer:
             return sweep.state()
         while True:
             state = sweep.state()
-            if state.pulses >= expected and state.readings >= frames * shape.reads:
-                return state
             late = clock.now() > end_s + LATE_S
             if state.errors or late:
                 sweep.raise_errors()
+            if state.pulses >= expected and state.readings >= frames * shape.reads:
+                return state
             if late:
                 self._driver.make_safe()
                 raise BenchError(
