@@ -382,8 +382,8 @@ class Keithley6221(CurrentSource):
             self.in_compliance = bool(self.world.play(self.terminal, train).compliance[0])
             programme.played_until_s = part[1] + part[2]
         if not programme.bounded:
-            held_a = programme.base_a if part is None else part[0]
-            self.world.set_level(self.terminal, Level(held_a, programme.limit_v, True))
+            level = Level(programme.level_after(now), programme.limit_v, True)
+            self.world.set_level(self.terminal, level)
 
     # ---- reading through the 2182A --------------------------------------------------------------------
 

@@ -109,6 +109,13 @@ class Programme:
         so_far = min(now - start[0], width[0])
         return (float(level[0]), float(start[0]), float(so_far)) if so_far > 1e-12 else None
 
+    def level_after(self, now: float) -> float:
+        """What the source holds from `now` on, when everything before has been played."""
+        if self.bounded or self.played >= self.total - 1e-9:
+            return self.base_a
+        level, start, _, _ = self.points(self.played, self.played + 1)
+        return float(level[0]) if start[0] <= now + 1e-12 else self.base_a
+
     def state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
         return dict(vars(self))
@@ -127,7 +134,7 @@ def contiguous(
     if range_a is not None:
         gap = np.where(np.diff(range_a, prepend=range_a[:1]) != 0, RANGE_CHANGE_S, 0.0)
         starts = starts + np.minimum(gap, 0.5 * hold_s)
-    sourced = (level_a != 0) | (np.arange(len(level_a)) == 0) if kind == "WAVE" else slice(None)
+    sourced = np.flatnonzero(level_a) if kind == "WAVE" and level_a.any() else slice(None)
     return Programme(
         kind,
         level_a[sourced],
