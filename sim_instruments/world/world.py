@@ -88,7 +88,7 @@ class World:
         Of two devices in parallel each gets its share; one that dies leaves the line only after the train.
         """
         self._check_train(terminal, train)
-        self._check_sources(terminal)
+        self._check_sources(terminal, pulsing=True)
         connections = self.wiring.connections
         pads = connections.get(terminal, ())
         if len(train.start_s):
@@ -269,17 +269,17 @@ class World:
         for terminal in terminals:
             self._check_sources(terminal)
 
-    def _check_sources(self, terminal: str) -> None:
+    def _check_sources(self, terminal: str, pulsing: bool = False) -> None:
         """Two connected sources on one line, one of them live, is a fault."""
         mine = self._levels.get(terminal)
-        if len(self._levels) < 2 or mine is None or not mine.connected:
+        if not pulsing and (mine is None or not mine.connected):
             return
         pads = set(self.wiring.connections.get(terminal, ()))
         for other, level in self._levels.items():
             if other == terminal or not level.connected:
                 continue
             shared = pads & set(self.wiring.connections.get(other, ()))
-            if shared and (self._live(terminal) or self._live(other)):
+            if shared and (pulsing or self._live(terminal) or self._live(other)):
                 device, port = sorted(shared)[0]
                 self.fault(f"two sources on one line: {terminal} and {other} at {device} {port}")
 
