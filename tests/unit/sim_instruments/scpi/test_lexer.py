@@ -42,6 +42,7 @@ def test_header_mark_and_arguments() -> None:
     assert cut("SOUR:CURR? MAX") == ("SOUR:CURR", True, "MAX")
     assert cut("*ESE  32") == ("*ESE", False, "32")
     assert cut(":OUTP") == (":OUTP", False, "")
+    assert cut(":*CLS") == ("*CLS", False, "")
 
 
 @pytest.mark.parametrize("text", ["1CURR", "SOUR:CURR=1", "SOUR::CURR 1", "?", "*", "SOUR:CURR??"])
