@@ -382,8 +382,8 @@ class Keithley6221(CurrentSource):
             self.in_compliance = bool(self.world.play(self.terminal, train).compliance[0])
             programme.played_until_s = part[1] + part[2]
         if not programme.bounded:
-            level = Level(programme.level_after(now), programme.limit_v, True)
-            self.world.set_level(self.terminal, level)
+            held = Level(programme.level_after(now), programme.limit_v, True)
+            self.world.set_level(self.terminal, held)
 
     # ---- reading through the 2182A --------------------------------------------------------------------
 
