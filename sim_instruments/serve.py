@@ -15,10 +15,12 @@ from sim_instruments.world.faults import LinkFaults
 class ServableBench(Protocol):
     """What `serve` needs of a simulated bench (`sim_instruments.bench.build` makes one)."""
 
-    visa_library: InProcessLibrary
-    clock: BenchClock
-    addresses: Mapping[str, str]
-
+    @property
+    def visa_library(self) -> InProcessLibrary: ...
+    @property
+    def clock(self) -> BenchClock: ...
+    @property
+    def addresses(self) -> Mapping[str, str]: ...
     def close(self) -> None: ...
 
 
