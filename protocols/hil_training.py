@@ -85,6 +85,7 @@ class HilTraining(Protocol[HilTrainingParams]):
             "accuracy": {
                 "arm": Column("S32"),
                 "epoch": Column("i4"),
+                "final": Column("u1"),
                 "samples": Column("i4"),
                 "images": Column("i8"),
                 "accuracy": Column("f8"),
@@ -165,7 +166,7 @@ class _Arms:
         trained_s = self.bench.clock.now()
         tested, test_neurons = self._network(arm, arm.test_on)
         tested.set_weights(network.weights())
-        evaluation = yield from self._test(arm, tested, self.protocol.params.epochs + 1)
+        evaluation = yield from self._test(arm, tested, self.protocol.params.epochs)
         return {
             "title": arm.title,
             "accuracy": evaluation.accuracy_one,
@@ -248,14 +249,14 @@ class _Arms:
 
         few = self.data.test.first(self.protocol.params.epoch_test_images)
         evaluation = yield from _relay(evaluate_steps(network, few, 1), self.bench)
-        yield _accuracy_row(arm.name, epoch, 1, evaluation)
+        yield _accuracy_row(arm.name, epoch, evaluation, final=False)
 
     def _test(self, arm: ArmSpec, network: Network, epoch: int) -> Generator[Message, None, Evaluation]:
         from hilab.learning.training import evaluate_steps
 
         samples = self.protocol.params.samples
         evaluation = yield from _relay(evaluate_steps(network, self.data.test, samples), self.bench)
-        yield _accuracy_row(arm.name, epoch, evaluation.samples, evaluation)
+        yield _accuracy_row(arm.name, epoch, evaluation, final=True)
         return evaluation
 
 
@@ -307,13 +308,14 @@ def _relay(steps: Generator[Any, None, Evaluation], bench: Bench) -> Generator[M
         yield Progress(step.done, step.total, "testing")
 
 
-def _accuracy_row(arm: str, epoch: int, samples: int, evaluation: Evaluation) -> Reading:
+def _accuracy_row(arm: str, epoch: int, evaluation: Evaluation, *, final: bool) -> Reading:
     return Reading(
         "accuracy",
         {
             "arm": np.array([arm.encode()], dtype="S32"),
             "epoch": [epoch],
-            "samples": [samples],
+            "final": [final],
+            "samples": [evaluation.samples],
             "images": [evaluation.images],
             "accuracy": [evaluation.accuracy_one],
             "accuracy_mean": [evaluation.accuracy_mean],

@@ -9,8 +9,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from hilab.analysis.switching import wilson_interval
 from hilab.store import Run
@@ -22,25 +22,25 @@ ETA_HALF = float(np.log(np.log(2.0)))
 
 
 def draw(survey: Run, training: Run, path: Path) -> None:
-    """Draw both runs into a PNG of five panels."""
+    """Draw both runs into a PNG: loops and switching curves above, training below."""
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(13, 7.4), layout="constrained")
-        top = figure.subplots(2, 6, gridspec_kw={"height_ratios": (1, 1)})
-        grid = top[0, 0].get_gridspec()
-        for axes in top.ravel():
-            axes.remove()
+        figure = Figure(figsize=(13.5, 7.6), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95), hspace=0.04)
         colours = width_colours(survey)
-        field_loops(figure.add_subplot(grid[0, 0:2]), survey, colours)
-        current_loops(figure.add_subplot(grid[0, 2:4]), survey, colours)
-        switching_curves(figure.add_subplot(grid[0, 4:6]), survey, colours)
-        training_curves(figure.add_subplot(grid[1, 0:3]), training)
-        accuracies(figure.add_subplot(grid[1, 3:6]), training)
+        loops, curves = above.subfigures(1, 2, width_ratios=(1, 1))
+        left, right = loops.subplots(1, 2)
+        field_loops(left, survey, colours)
+        current_loops(right, survey, colours)
+        switching_curves(curves, survey, colours)
+        left, right = below.subplots(1, 2)
+        training_curves(left, training)
+        accuracies(right, training)
         figure.suptitle(
             f"hilab demo: {len(survey.results['devices'])} simulated Hall bars, "
             "and a network whose hidden neurons they are",
             fontsize=11,
         )
-        figure.savefig(path, dpi=130)
+        figure.savefig(path, dpi=120)
 
 
 def width_colours(survey: Run) -> dict[float, str]:
@@ -93,44 +93,40 @@ def current_loops(axes: Axes, survey: Run, colours: Mapping[float, str]) -> None
     axes.set(xlabel="write pulse (mA), 100 µs", ylabel="Hall resistance, centred (Ω)", title="Current loops")
 
 
-def switching_curves(axes: Axes, survey: Run, colours: Mapping[float, str]) -> None:
-    """Measured probabilities with Wilson bars, and the fitted curves of all devices."""
+def switching_curves(figure: SubFigure, survey: Run, colours: Mapping[float, str]) -> None:
+    """Measured probabilities with Wilson bars and fitted curves of all devices, a panel for each width."""
+    panels = np.atleast_1d(figure.subplots(1, len(colours), sharey=True))
+    for axes, (width, colour) in zip(panels, colours.items(), strict=True):
+        for name, one in survey.results["devices"].items():
+            if float(one["width_m"]) == width and "i50_a" in one:
+                switching_curve(axes, survey, name, one, colour)
+        axes.set(title=f"{width * 1e6:g} µm", ylim=(-0.03, 1.03))
+        axes.locator_params(axis="x", nbins=4)
+    panels[0].set_ylabel("P(switch), 95 % Wilson bars")
+    figure.supxlabel("write pulse (mA), 100 µs", fontsize=9)
+    figure.suptitle("Switching probability, all devices of a width together", fontsize=10.5)
+
+
+def switching_curve(axes: Axes, survey: Run, name: str, one: Mapping[str, Any], colour: str) -> None:
+    """One device: points, bars, fit."""
     stream = survey.streams["switching"]
-    for name, one in survey.results["devices"].items():
-        colour = colours[float(one["width_m"])]
-        mine = (stream["device"] == name.encode()) & (stream["n"] > 0)
-        if "i50_a" not in one:
-            continue
-        current_ma = stream["amplitude_a"][mine] * 1e3
-        n, k = stream["n"][mine], stream["k"][mine]
-        low, high = wilson_interval(k, n)
-        axes.errorbar(
-            current_ma, k / n, [k / n - low, high - k / n], fmt=".", ms=3, lw=0.5, color=colour, alpha=0.55
-        )
-        fine = np.linspace(current_ma.min(), current_ma.max(), 120)
-        eta = (fine * 1e-3 - one["i50_a"]) / (1.52 * one["unit_a"])
-        axes.plot(fine, -np.expm1(-np.exp(ETA_HALF + eta)), lw=0.9, color=colour)
-    axes.set_xscale("log")
-    ticks = sorted(
-        {round(float(one["i50_a"]) * 1e3, 1) for one in survey.results["devices"].values() if "i50_a" in one}
-    )
-    spread = [tick for number, tick in enumerate(ticks) if number == 0 or tick > 1.5 * ticks[number - 1]]
-    axes.set_xticks(spread, [f"{tick:g}" for tick in spread])
-    axes.minorticks_off()
-    axes.set(
-        xlabel="write pulse (mA), 100 µs",
-        ylabel="P(switch)",
-        title="Switching probability, 95 % Wilson bars",
-        ylim=(-0.03, 1.03),
-    )
+    mine = (stream["device"] == name.encode()) & (stream["n"] > 0)
+    current_ma, n, k = stream["amplitude_a"][mine] * 1e3, stream["n"][mine], stream["k"][mine]
+    low, high = wilson_interval(k, n)
+    bars = [k / n - low, high - k / n]
+    axes.errorbar(current_ma, k / n, bars, fmt=".", ms=3, lw=0.6, color=colour, alpha=0.6)
+    fine = np.linspace(current_ma.min(), current_ma.max(), 120)
+    eta = (fine * 1e-3 - one["i50_a"]) / (1.52 * one["unit_a"])
+    axes.plot(fine, -np.expm1(-np.exp(ETA_HALF + eta)), lw=0.9, color=colour)
 
 
 def training_curves(axes: Axes, training: Run) -> None:
-    """Accuracy at one sample after each epoch, arm by arm."""
+    """Accuracy at one sample after each epoch, on the first test images, arm by arm."""
     stream = training.streams["accuracy"]
-    for number, arm in enumerate(arms(training)):
-        mine = (stream["arm"] == arm.encode()) & (stream["samples"] == 1) & (stream["epoch"] > 0)
-        if mine.sum() > 1:
+    images = training.parameters["epoch_test_images"]
+    for number, (arm, figures) in enumerate(training.results["arms"].items()):
+        mine = (stream["arm"] == arm.encode()) & (stream["final"] == 0)
+        if mine.any():
             axes.plot(
                 stream["epoch"][mine],
                 stream["accuracy"][mine],
@@ -138,33 +134,30 @@ def training_curves(axes: Axes, training: Run) -> None:
                 ms=3,
                 lw=1.2,
                 color=ARM_COLOURS[number % len(ARM_COLOURS)],
-                label=arm,
+                label=figures["title"],
             )
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set(xlabel="epoch", ylabel="test accuracy, one sample", title="Training")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="accuracy, one sample", title=f"Training: first {images:,} test images")
     axes.legend(frameon=False, fontsize=8)
 
 
 def accuracies(axes: Axes, training: Run) -> None:
     """Final accuracy of each arm at one sample, one seed."""
-    names = arms(training)
-    values: list[Any] = [training.results["arms"][name]["accuracy"] for name in names]
-    places = np.arange(len(names))
-    axes.barh(
-        places, values, color=[ARM_COLOURS[n % len(ARM_COLOURS)] for n in range(len(names))], height=0.6
-    )
-    for place, value in zip(places, values, strict=True):
-        axes.text(value + 0.004, float(place), f"{value:.1%}", va="center", fontsize=8)
-    axes.set_yticks(places, names)
+    arms = list(training.results["arms"].values())
+    values: list[float] = [float(arm["accuracy"]) for arm in arms]
+    places = np.arange(len(arms))
+    colours = [ARM_COLOURS[number % len(ARM_COLOURS)] for number in range(len(arms))]
+    axes.barh(places, values, xerr=[arm["standard_error"] for arm in arms], color=colours, height=0.6)
+    for place, arm, value in zip(places, arms, values, strict=True):
+        axes.text(
+            value + arm["standard_error"] + 0.004, float(place), f"{value:.1%}", va="center", fontsize=8
+        )
+    axes.set_yticks(places, [arm["title"] for arm in arms])
     axes.invert_yaxis()
     axes.set_xlim(max(0.0, min(values) - 0.08), min(1.0, max(values) + 0.06))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(
-        xlabel="test accuracy, one sample (axis does not start at 0)",
-        title="Final accuracy, one seed: no verdict",
+        xlabel="test accuracy, one sample (the axis does not start at 0)",
+        title=f"Final accuracy, {training.parameters['test_images']:,} test images; one seed, no verdict",
     )
-
-
-def arms(training: Run) -> list[str]:
-    """The arms in the order they were run."""
-    return list(training.results["arms"])

@@ -39,7 +39,15 @@ FULL = Size(
 )
 QUICK = Size(
     {"loop_points": 25, "points": 13, "trials": 40, "rounds": 2},
-    {"images": 2_000, "epochs": 2, "test_images": 1000, "epoch_test_images": 200, "trials": 40},
+    {
+        "images": 2_000,
+        "epochs": 3,
+        "batch_size": 25,
+        "learning_rate": 3e-3,
+        "test_images": 1000,
+        "epoch_test_images": 200,
+        "trials": 40,
+    },
 )
 
 
