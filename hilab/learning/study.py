@@ -32,7 +32,8 @@ def named_stream(seed: int, name: str) -> np.random.Generator:
 class ChipLaw:
     """How devices are drawn (device-model section 1; chosen physics, no published numbers)."""
 
-    ic0_per_width_a: float = 8e-3 / 16e-6
+    ic0_at_16um_a: float = 8e-3
+    narrowing_m: float = 1e-6  # Ic0 is proportional to w Hn(w), Hn(w) to 1/(1 + narrowing/w)
     delta: float = 60.0
     ic0_floor: float = 0.015
     edge_m: float = 80e-9
@@ -43,15 +44,20 @@ class ChipLaw:
         """True curves of one device for each width."""
         width = np.asarray(width_m, dtype=np.float64)
         spread = np.hypot(self.ic0_floor, self.edge_m / width)
-        ic0 = self.ic0_per_width_a * width * (1 + spread * random.standard_normal(len(width)))
+        ic0 = self.ic0_a(width) * (1 + spread * random.standard_normal(len(width)))
         delta = self.delta * (1 + self.delta_spread * random.standard_normal(len(width)))
         return Surrogate.from_arrhenius(self.names(width), width, ic0, delta, pulse_s=self.pulse_s)
 
     def nominal(self, width_m: Sequence[float]) -> Surrogate:
         """The design values of the same devices, known without measuring them."""
         width = np.asarray(width_m, dtype=np.float64)
-        ic0, delta = self.ic0_per_width_a * width, np.full(len(width), self.delta)
+        ic0, delta = self.ic0_a(width), np.full(len(width), self.delta)
         return Surrogate.from_arrhenius(self.names(width), width, ic0, delta, pulse_s=self.pulse_s)
+
+    def ic0_a(self, width_m: FloatArray) -> FloatArray:
+        """Design critical current for each width."""
+        shrink = (1 + self.narrowing_m / 16e-6) / (1 + self.narrowing_m / width_m)
+        return np.asarray(self.ic0_at_16um_a * width_m / 16e-6 * shrink)
 
     @staticmethod
     def names(width_m: FloatArray) -> tuple[str, ...]:

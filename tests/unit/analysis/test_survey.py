@@ -15,9 +15,9 @@ def test_interval_of_sigma_from_four_devices() -> None:
     assert row.sigma_high / row.sigma == pytest.approx(3.73, abs=0.01)
     assert row.mean == 2.5
     random = np.random.default_rng(1)
-    rows = [spread_by_width([2e-6] * 4, random.normal(size=4))[0] for _ in range(4000)]
+    rows = [spread_by_width([2e-6] * 4, random.normal(size=4))[0] for _ in range(1000)]
     covered = np.mean([row.sigma_low <= 1 <= row.sigma_high for row in rows])
-    assert abs(covered - 0.95) < norm.ppf(1 - 5e-5) * np.sqrt(0.95 * 0.05 / 4000)  # false alarm 1e-4
+    assert abs(covered - 0.95) < norm.ppf(1 - 5e-5) * np.sqrt(0.95 * 0.05 / 1000)  # false alarm 1e-4
 
 
 def test_a_lost_device_is_left_out() -> None:

@@ -37,7 +37,7 @@ def test_a_single_state_is_said_to_be_one(share: float) -> None:
     found = [
         split_two_states(readings(share, 10.0, count, seed)[0])
         for count in (8, 50, 500)
-        for seed in range(40)
+        for seed in range(15)
     ]
     assert not any(split.occupied for split in found)
     assert "one state" in found[0].note
