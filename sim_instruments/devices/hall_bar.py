@@ -92,14 +92,17 @@ class HallBar:
         if port == "longitudinal":
             return current * self.drawn.tap_ohm
         drawn = self.drawn
-        ohm = 0.5 * drawn.r_ahe_ohm * np.asarray(level) + drawn.leak_ohm
-        ohm = ohm + self.physics["ordinary_hall_ohm_per_t"] * self.field.field_at(when)
+        still = not when.size or not self.field.moving(float(when.flat[0]))
+        coil_t = self.field.coil_t(when.flat[0] if when.size and still else when)
+        ordinary = self.physics["ordinary_hall_ohm_per_t"] * (coil_t + self.field.offset_t)
+        ohm = 0.5 * drawn.r_ahe_ohm * np.asarray(level) + (drawn.leak_ohm + ordinary)
         return np.asarray(current * ohm + drawn.offset_v + self._emf_v(when))
 
     def _emf_v(self, time_s: FloatArray) -> FloatArray:
-        warm = self._state[kernel.HEAT_3]
-        age = np.maximum(time_s - self._state[kernel.HEAT_TIME], 0.0)
-        heat = warm * np.exp(-age / self.heat.tau_s[2])
+        """Slow drift, and what the chip's heat adds (within a train that of its end)."""
+        since = self._state[kernel.HEAT_TIME]
+        age = np.maximum(time_s - since, 0.0) if time_s.size and time_s.flat[-1] > since else 0.0
+        heat = self._state[kernel.HEAT_3] * np.exp(-age / self.heat.tau_s[2])
         return np.asarray(self.emf.at(time_s) + self.physics["emf_per_kelvin_v"] * heat)
 
     def _line_ohm(self) -> float:
