@@ -60,9 +60,13 @@ class FieldControl:
         """True if the coil may carry a current."""
         return self._coil_a != 0.0
 
-    def forget(self) -> None:
+    def switched_off(self) -> None:
         """The safe state has switched the coil off."""
         self._coil_a = 0.0
+
+    def forget(self) -> None:
+        """The coil may carry any current now: the next ramp starts from what is measured."""
+        self._coil_a, self._offset_a = None, 0.0
 
     def refuse(self, field_t: float, cards: Iterable[DeviceCard]) -> None:
         """BenchError if the field is above the coil's limit or what a device on the chuck may bear."""

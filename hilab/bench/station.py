@@ -255,21 +255,37 @@ class Bench:
         self._router.forget()
         self.last_safe = make_all_safe(self._drivers, self.file.roles, guarded=not self.simulated)
         if self._field is not None:
-            self._field.forget()
+            self._field.switched_off()
         self._router.forget()
         self._untouched = True
         return self.last_safe
 
     def snapshot(self) -> bytes | None:
-        """The state of a simulated bench, for checkpoints; None on real instruments."""
-        return self._twin.snapshot() if self._twin else None
+        """The state of a simulated bench, for checkpoints; None on real instruments.
+
+        What this process remembers of relays, coil and settings is not in it: it is forgotten here and in
+        `restore`, so that a run goes on from a checkpoint as it did when it was taken.
+        """
+        if self._twin is None:
+            return None
+        self._forget()
+        return self._twin.snapshot()
 
     def restore(self, state: bytes) -> None:
         """Put a simulated bench back into a state of `snapshot`."""
         if self._twin is None:
             raise BenchError("real instruments cannot be put back into an earlier state")
         self._twin.restore(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Rely on nothing that was sent before; a driver that remembers settings has a method `forget`."""
         self._router.forget()
+        if self._field is not None:
+            self._field.forget()
+        for driver in self._drivers.values():
+            if hasattr(driver, "forget"):
+                driver.forget()
 
     def close(self) -> None:
         """Make everything safe, then let the instruments and their addresses go; once is enough."""

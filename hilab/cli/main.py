@@ -24,7 +24,8 @@ from hilab.cli.output import say
 from hilab.errors import Aborted, HilabError, UsageError
 from hilab.paths import log_dir
 
-FAILED, USAGE, ABORTED, UNVERIFIED = 1, 2, 3, 4
+FAILED, USAGE, ABORTED = 1, 2, 3
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="hilab",
@@ -67,6 +68,8 @@ def run_cli(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     code = command.main(args=list(arguments), prog_name="hilab", standalone_mode=False)
+    if code == INTERRUPTED:  # what typer makes of Ctrl-C
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
