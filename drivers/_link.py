@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyvisa
 from pymeasure.adapters import VISAAdapter
@@ -33,6 +33,8 @@ class Link(VISAAdapter):
     visa_library: None (the system's VISA), a choice such as "@py", or a library object.
     """
 
+    connection: Any
+
     def __init__(
         self,
         address: Any,
@@ -42,6 +44,7 @@ class Link(VISAAdapter):
         open_s: float | None = None,
     ):
         self.name = name
+        self.resource = address
         self.address = str(address)
         self.visa_library = visa_library
         self.terminator = terminator
@@ -49,6 +52,9 @@ class Link(VISAAdapter):
         self.hook: Exchange | None = None
         self.answer_s = ANSWER_S
         self.closed = False
+        self._owed = (
+            False  # an answer did not come: it may still come, and must not be taken for the next one
+        )
         settings: dict[str, Any] = {"read_termination": terminator, "write_termination": terminator}
         if open_s is not None:
             settings["open_timeout"] = int(1000 * open_s)
@@ -71,12 +77,18 @@ class Link(VISAAdapter):
             if self.hook is not None:
                 self.hook("clear", b"")
             self.connection.clear()
+            self._owed = False
 
     def close(self) -> None:
         """Close the session; a second call does nothing."""
         if not getattr(self, "closed", True):
             self.closed = True
             super().close()
+
+    def swap(self, other: Link) -> None:
+        """Exchange sessions with another link to the same address (this one's is dead)."""
+        self.connection, other.connection = other.connection, self.connection
+        self._owed = False
 
     def read_block(self, count: int) -> bytes:
         """The body of an indefinite-length block: '#0', count bytes, terminator."""
@@ -90,6 +102,8 @@ class Link(VISAAdapter):
 
     def _write(self, command: str, **kwargs: Any) -> None:
         with self.lock, self._in_words(f"did not take {_short(command)!r}"):
+            if self._owed:
+                self.device_clear()
             if self.hook is not None:
                 self.hook("write", command.encode())
             self.connection.write(command, **kwargs)
@@ -104,17 +118,24 @@ class Link(VISAAdapter):
         with self.lock, self._in_words(f"did not answer within {self.answer_s:g} s"):
             if self.hook is not None:
                 self.hook("read", b"")
-            return str(self.connection.read(**kwargs))
+            self._owed = True
+            answer = str(self.connection.read(**kwargs))
+            self._owed = False
+            return answer
 
     def _read_bytes(self, count: int, break_on_termchar: bool = False, **kwargs: Any) -> bytes:
         with self.lock, self._in_words(f"did not send {count} bytes within {self.answer_s:g} s"):
             if self.hook is not None:
                 self.hook("read", b"")
-            return bytes(super()._read_bytes(count, break_on_termchar, **kwargs))
+            self._owed = True
+            content = bytes(super()._read_bytes(count, break_on_termchar, **kwargs))
+            self._owed = False
+            return content
 
     def _set_timeout(self, seconds: float) -> None:
         self.answer_s = seconds
-        self.connection.timeout = int(1000 * seconds)
+        with suppress(pyvisa.errors.Error):  # of a dead session it does not matter
+            self.connection.timeout = int(1000 * seconds)
 
     @contextmanager
     def _in_words(self, trouble: str) -> Iterator[None]:
@@ -129,6 +150,13 @@ class Link(VISAAdapter):
 
 def _short(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
+
+
+class _Attempt(NamedTuple):
+    """A report, or why there is none: nobody could be reached."""
+
+    report: SafeReport | None
+    trouble: str
 
 
 class VisaDriver(Instrument):
@@ -234,46 +262,61 @@ class VisaDriver(Instrument):
 
     def make_safe(self) -> SafeReport:
         """Everything off and verified, whatever another thread is doing; never raises, 1.5 s at most."""
+        self._taken_over = True
+        return self._reach(self._off_and_look, tries=2)
+
+    def verify_safe(self) -> bool:
+        """Read back that everything is off; False also when nobody answers."""
+        return self._reach(self._look, tries=1).verified
+
+    def _reach(self, action: Callable[[Link], SafeReport], tries: int) -> SafeReport:
+        """Do it through the driver's session, or through a new one where that is dead or held by somebody.
+
+        tries: how often the box is told when it answers that something is still on.
+        """
         got_lock = self.link.lock.acquire(timeout=SAFE_LOCK_S)
         try:
-            self._taken_over = True
-            if not got_lock:
-                return self._safe_out_of_band()
-            with suppress(*LINK_ERRORS):
-                report = self._safe_through(self.link)
-                if report.verified:
-                    return report
-            return self._safe_through(self.link)
-        except LINK_ERRORS as error:
-            return SafeReport(self.name, False, _short(str(error), 200))
+            first = self._attempt(action, self.link) if got_lock else _Attempt(None, "somebody speaks to it")
+            if first.report is not None and (first.report.verified or tries == 1):
+                return first.report
+            second = self._through_new_session(action, adopt=got_lock)
+            return (
+                second.report or first.report or SafeReport(self.name, False, second.trouble or first.trouble)
+            )
         finally:
             if got_lock:
                 self.link.lock.release()
 
-    def verify_safe(self) -> bool:
-        """Read back that everything is off; False also when nobody answers."""
+    def _through_new_session(self, action: Callable[[Link], SafeReport], adopt: bool) -> _Attempt:
+        """With adopt the driver goes on with the new session if somebody answers there."""
         try:
-            with self.link.lock, self.link.answers_within(SAFE_ANSWER_S):
-                return not self._still_on(self.link)
-        except LINK_ERRORS:
-            return False
-
-    def _safe_through(self, link: Link) -> SafeReport:
-        with link.answers_within(SAFE_ANSWER_S):
-            with suppress(*LINK_ERRORS):  # an answer may be half read or late: nobody must take it for ours
-                link.device_clear()
-            self._switch_off(link)
-            still_on = self._still_on(link)
-        return SafeReport(self.name, not still_on, still_on or "off, read back")
-
-    def _safe_out_of_band(self) -> SafeReport:
-        """Somebody holds the lock and does not let go: clear the box, speak through another session."""
-        spare = Link(self.link.address, self.name, self.link.visa_library, self.link.terminator, OPEN_S)
+            spare = Link(self.link.resource, self.name, self.link.visa_library, self.link.terminator, OPEN_S)
+        except LINK_ERRORS as error:
+            return _Attempt(None, _short(str(error), 200))
         spare.hook = self.link.hook
-        try:
-            return self._safe_through(spare)
-        finally:
+        attempt = self._attempt(action, spare)
+        if adopt and attempt.report is not None:
+            self.link.swap(spare)
+        with suppress(*LINK_ERRORS):
             spare.close()
+        return attempt
+
+    def _attempt(self, action: Callable[[Link], SafeReport], link: Link) -> _Attempt:
+        try:
+            with link.answers_within(SAFE_ANSWER_S):
+                return _Attempt(action(link), "")
+        except LINK_ERRORS as error:
+            return _Attempt(None, _short(str(error), 200))
+
+    def _off_and_look(self, link: Link) -> SafeReport:
+        with suppress(*LINK_ERRORS):  # an answer may be half read or late: nobody must take it for ours
+            link.device_clear()
+        self._switch_off(link)
+        return self._look(link)
+
+    def _look(self, link: Link) -> SafeReport:
+        still_on = self._still_on(link)
+        return SafeReport(self.name, not still_on, still_on or "off, read back")
 
     def _switch_off(self, link: Link) -> None:
         for command in self.off_commands:
