@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sim_instruments.scpi.errors import ScpiError
 
 _PROTECTED = re.compile(r"""["'#(]""")
-_HEADER = re.compile(r"(\*[A-Za-z]+|:?[A-Za-z]\w*(?::[A-Za-z]\w*)*)(\?)?(?:\s+|$)", re.ASCII)
+_HEADER = re.compile(r"(:?\*[A-Za-z]+|:?[A-Za-z]\w*(?::[A-Za-z]\w*)*)(\?)?(?:\s+|$)", re.ASCII)
 
 
 class Unit(NamedTuple):
@@ -78,4 +78,7 @@ def cut(text: str) -> Unit:
     found = _HEADER.match(text)
     if found is None:
         raise ScpiError(-101 if text and not text.isascii() else -102)
-    return Unit(found[1], found[2] is not None, text[found.end() :])
+    # Clients send ":*CLS" to Keithley boxes, and those take it.
+    return Unit(
+        found[1].removeprefix(":") if "*" in found[1] else found[1], found[2] is not None, text[found.end() :]
+    )
