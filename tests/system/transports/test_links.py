@@ -54,24 +54,33 @@ class Bench:
         self.manager.close()
         (self.server or self.sim).close()
 
+    def power_cycle(self) -> None:
+        """Links mended, boxes as after power-on, relays open."""
+        library = self.sim.visa_library
+        with library.bench_lock:
+            for name, instrument in self.sim.instruments.items():
+                self.faults(name).repair()
+                instrument.power_cycle()
 
-@pytest.fixture(params=["in process", "tcp"])
-def tcp(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "tcp")
+
+@pytest.fixture(scope="module", params=["in process", "tcp"])
+def benches(request: pytest.FixtureRequest) -> Iterator[dict[str, Bench]]:
+    opened = {name: Bench(f"sot_{name}", request.param == "tcp") for name in ("fast", "classic")}
+    yield opened
+    for bench in opened.values():
+        bench.close()
 
 
 @pytest.fixture
-def fast(tcp: bool) -> Iterator[Bench]:
-    bench = Bench("sot_fast", tcp)
-    yield bench
-    bench.close()
+def fast(benches: dict[str, Bench]) -> Iterator[Bench]:
+    yield benches["fast"]
+    benches["fast"].power_cycle()
 
 
 @pytest.fixture
-def classic(tcp: bool) -> Iterator[Bench]:
-    bench = Bench("sot_classic", tcp)
-    yield bench
-    bench.close()
+def classic(benches: dict[str, Bench]) -> Iterator[Bench]:
+    yield benches["classic"]
+    benches["classic"].power_cycle()
 
 
 def route(bench: Bench) -> None:
@@ -161,7 +170,7 @@ def test_a_late_reply_of_the_nanovoltmeter_arrives_at_the_next_query(classic: Be
 def test_a_reading_that_takes_longer_than_the_time_out_comes_later(classic: Bench) -> None:
     route(classic)
     with classic.open("nvm", timeout=100) as meter:
-        meter.write("SENS:VOLT:NPLC 50;:SENS:VOLT:DFIL:STAT ON;:SENS:VOLT:DFIL:TCON REP;COUN 5")
+        meter.write("SENS:VOLT:RANG 0.1;NPLC 10;DFIL:STAT ON;TCON REP;COUN 20")
         meter.write("READ?")
         with pytest.raises(pyvisa.errors.VisaIOError):
             meter.read()
