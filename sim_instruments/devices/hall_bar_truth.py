@@ -45,7 +45,8 @@ class HallBarTruth:
     polarity +1 asks for the switching from -1 to +1 (a positive write after a negative reset at
     positive assist field), -1 for the other way. heat_k is what earlier pulses left of temperature rise,
     as a mean over the pulse (`heat_k(t)` tells it); a pulse's own heat comes on top by itself. residual is
-    the share of frames that start with an unreversed domain.
+    the share of frames that start with an unreversed domain: those whose one reset pulse had to reverse
+    the bar, so about half where the amplitudes lie around I50, and none with two reset pulses.
     """
 
     def __init__(self, device: HallBar):
@@ -130,7 +131,7 @@ class HallBarTruth:
         t: ArrayLike = 0.0,
         *,
         heat_k: ArrayLike = 0.0,
-        residual: ArrayLike = 0.0,
+        residual: ArrayLike = 0.5,
     ) -> FloatArray:
         """Probability that one pulse of current_a switches a bar that its torque drives away.
 
@@ -141,16 +142,20 @@ class HallBarTruth:
         current, width = np.asarray(current_a, dtype=np.float64), np.asarray(width_s, dtype=np.float64)
         h = self._drive(current, width, t, heat_k) * np.sign(bar.torque_t_per_a * current)
         log_time = np.log(width / bar.tau0_s)
-        clean = self._clean(h, log_time, 1.0)
-        lowered = self._clean(h, log_time, 1.0 - bar.lowers)
-        chance = clean + np.asarray(residual) * (lowered - clean)
+        law = chance = self._law(h, log_time, residual)
         pinned = h < bar.depinning * (1 - (log_time - kernel.LOG_LN2) / bar.delta)
         chance = np.where(pinned, bar.floor + (bar.ceiling - bar.floor) * chance, chance)
         driven = np.abs(current) > bar.driven_from_a
-        return np.asarray(np.where(driven, chance * (1 - bar.failure), clean))
+        return np.asarray(np.where(driven, chance * (1 - bar.failure), law))
 
     def i50_a(
-        self, width_s: float, t: ArrayLike = 0.0, polarity: int = 1, *, heat_k: ArrayLike = 0.0
+        self,
+        width_s: float,
+        t: ArrayLike = 0.0,
+        polarity: int = 1,
+        *,
+        heat_k: ArrayLike = 0.0,
+        residual: float = 0.5,
     ) -> FloatArray:
         """Current (A, positive number) at which the barrier law gives one half, self-heating included."""
         times, heat = np.broadcast_arrays(np.asarray(t, dtype=np.float64), np.asarray(heat_k, dtype=float))
@@ -160,20 +165,26 @@ class HallBarTruth:
         for _ in range(60):
             middle = 0.5 * (low + high)
             drive = polarity * self._drive(way * middle, np.asarray(width_s), times, heat)
-            above = self._clean(drive, log_time, 1.0) > 0.5
+            above = self._law(drive, log_time, residual) > 0.5
             low, high = np.where(above, low, middle), np.where(above, middle, high)
         return np.asarray(0.5 * (low + high))
 
     def apparent(
-        self, width_s: float, t: ArrayLike = 0.0, polarity: int = 1, *, heat_k: ArrayLike = 0.0
+        self,
+        width_s: float,
+        t: ArrayLike = 0.0,
+        polarity: int = 1,
+        *,
+        heat_k: ArrayLike = 0.0,
+        residual: float = 0.5,
     ) -> Apparent:
         """What the Neel-Arrhenius law without heating looks like at the true I50 and slope."""
-        i50 = self.i50_a(width_s, t, polarity, heat_k=heat_k)
+        i50 = self.i50_a(width_s, t, polarity, heat_k=heat_k, residual=residual)
         way = polarity * np.sign(self._device.bar.torque_t_per_a)
         log_time = float(np.log(width_s / self.tau0_s))
         step = 1e-4 * i50
         ends = [
-            self._clean(polarity * self._drive(way * at, np.asarray(width_s), t, heat_k), log_time, 1.0)
+            self._law(polarity * self._drive(way * at, np.asarray(width_s), t, heat_k), log_time, residual)
             for at in (i50 - step, i50 + step)
         ]
         slope = (ends[1] - ends[0]) / (2 * step)
@@ -201,9 +212,14 @@ class HallBarTruth:
         push = bar.torque_t_per_a * current + self.stray_t(t)
         return np.asarray(push / (self.hn_t(t) * (1 + bar.per_kelvin * rise)))
 
-    def _clean(self, h: FloatArray, log_time: ArrayLike, lowered: float) -> FloatArray:
-        """The bare two-state law for a bar that h drives away."""
-        out = np.exp(np.asarray(log_time) - self.delta * lowered * np.maximum(0.0, 1 - h))
+    def _law(self, h: FloatArray, log_time: ArrayLike, residual: ArrayLike) -> FloatArray:
+        """The bare two-state law for bars that h drives away, a share of them with a residual domain."""
+        share, lowers = np.asarray(residual, dtype=np.float64), self._device.bar.lowers
+        clean = self._leaves(h, log_time, self.delta)
+        return np.asarray(clean + share * (self._leaves(h, log_time, self.delta * (1 - lowers)) - clean))
+
+    def _leaves(self, h: FloatArray, log_time: ArrayLike, barrier: float) -> FloatArray:
+        out = np.exp(np.asarray(log_time) - barrier * np.maximum(0.0, 1 - h))
         back = np.exp(np.asarray(log_time) - self.delta * np.maximum(0.0, 1 + h))
         return np.asarray(out / (out + back) * -np.expm1(-(out + back)))
 
