@@ -17,7 +17,7 @@ import numpy as np
 
 from hilab.engine.messages import Column
 from hilab.engine.notices import Subscriber
-from hilab.engine.outcome import Caught
+from hilab.engine.outcome import Caught, describe
 from hilab.engine.params import find_protocol
 from hilab.engine.runner import Engine
 from hilab.errors import RunFileError, UsageError
@@ -46,16 +46,18 @@ class Continuation:
         path = self.old.path
         kept = _free_name(path)
         os.replace(path, kept)
+        writer = None
         with Caught() as caught:
             writer = RunWriter(path.parent, replace(info, resumed_from=kept.name), streams, path=path)
             _copy(load_run(kept), writer, self.checkpoint["rows"])
             writer.event("resumed", f"from checkpoint {self.checkpoint['sequence']} of {kept.name}")
             return writer
+        if writer is not None:
+            writer.finish("failed", "not copied")
         path.unlink(missing_ok=True)
         os.replace(kept, path)
-        raise RunFileError(
-            f"{path} could not be copied: {caught.error}; it is left as it was"
-        ) from caught.error
+        why = describe(caught.error) if caught.error else ""
+        raise RunFileError(f"{path} could not be copied, and is left as it was: {why}") from caught.error
 
 
 def resume(

@@ -184,13 +184,18 @@ class Engine:
     def _make_safe(self) -> tuple[SafeReport, ...]:
         """The bench's make_safe on a thread of its own, because a broken driver may hang."""
         found: list[SafeReport] = []
-        thread = threading.Thread(
-            target=lambda: found.extend(self._bench.make_safe()), name="hilab-safe", daemon=True
-        )
+
+        def make_safe() -> None:
+            with Caught() as caught:
+                found.extend(self._bench.make_safe())
+            if caught.error is not None:
+                found.append(SafeReport("bench", False, describe(caught.error)))
+
+        thread = threading.Thread(target=make_safe, name="hilab-safe", daemon=True)
         thread.start()
         thread.join(SAFE_PATIENCE_S)
         if thread.is_alive():
-            return (SafeReport("bench", False, f"make_safe did not come back within {SAFE_PATIENCE_S:g} s"),)
+            return (SafeReport("bench", False, f"make_safe did not come back in {SAFE_PATIENCE_S:g} s"),)
         return tuple(found)
 
     def _close(self, reports: Sequence[SafeReport], came_back: bool) -> None:

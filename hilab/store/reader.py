@@ -14,6 +14,7 @@ import json
 import math
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import xarray
 
 SILENCE_S = 60.0  # a writer that has said nothing for so long does not live
+_SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, consistency flags, end of file (version 3)
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
@@ -44,8 +46,9 @@ def opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise RunFileError(f"there is no run file {path}")
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=True, locking=False)
-    except OSError as error:
+        growing = _is_growing(path)
+        file = h5py.File(path, "r", libver="latest", swmr=growing, locking=False)
+    except (OSError, ValueError) as error:
         raise RunFileError(f"{path} is damaged or not a run file: {error}") from error
     try:
         with file:
@@ -55,9 +58,30 @@ def opened(path: Path) -> Iterator[Any]:
                 raise RunFileError(
                     f"{path} has format {file.attrs['hilab_run']}; this hilab reads format {FORMAT}"
                 )
+            if growing and int(file["state/file_bytes"][0]) > path.stat().st_size and _is_growing(path):
+                raise RunFileError(f"{path} is damaged: it was cut short")
             yield file
     except _DAMAGE as error:
         raise RunFileError(f"{path} is damaged: {error}") from error
+
+
+def _is_growing(path: Path) -> bool:
+    """True if the file was not closed by its writer (it lives or was killed), from the HDF5 superblock.
+
+    Only such a file is opened in SWMR mode: there HDF5 repeats a read that fails its checksum for ages, so
+    that a damaged file would seem to hang. A file that was cut short is therefore refused before.
+    """
+    with path.open("rb") as file:
+        head = file.read(_SUPERBLOCK.size)
+    if len(head) < _SUPERBLOCK.size:
+        raise ValueError("it is too short")
+    signature, version, flags, end = _SUPERBLOCK.unpack(head)
+    if signature != b"\x89HDF\r\n\x1a\n":
+        raise ValueError("it is no HDF5 file")
+    growing = version == 3 and bool(flags & 1)
+    if version == 3 and not growing and path.stat().st_size < end:
+        raise ValueError("it was cut short")
+    return growing
 
 
 class Stream(Mapping[str, NDArray[Any]]):
@@ -165,13 +189,12 @@ class Run:
             for column, values in stream.items():
                 dims = (f"{name}.row", f"{name}.{column}.item")[: values.ndim]
                 variables[f"{name}.{column}"] = (dims, values, {"units": stream.units[column]})
-        attributes = {
-            key: self.about.get(key, "") for key in ("sample", "operator", "note", "seed", "started")
-        }
-        texts = {"parameters": json.dumps(self.parameters), "results": json.dumps(self.results)}
-        return xarray.Dataset(
-            variables, attrs={"protocol": self.protocol, "status": self.status, **attributes, **texts}
-        )
+        attributes = {name: self.about.get(name, "") for name in ("sample", "operator", "note", "seed")}
+        attributes |= {"protocol": self.protocol, "status": self.status, "started": self.started}
+        attributes |= {"parameters": json.dumps(self.parameters), "results": json.dumps(self.results)}
+        for name, value in attributes.items():  # netCDF texts end at a NUL
+            attributes[name] = value.replace("\0", " ") if isinstance(value, str) else value
+        return xarray.Dataset(variables, attrs=attributes)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {stream.rows}" for name, stream in self.streams.items())
