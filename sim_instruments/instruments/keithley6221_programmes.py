@@ -99,7 +99,8 @@ class Programme:
         starts = begin + self.offset_s[place]
         ends = starts + self.width_s[place]
         starts = np.maximum(starts, min(self.played_until_s, ends[0] if len(ends) else np.inf))
-        return self.level_a[place], starts, ends - starts, begin + self.done_s[place]
+        width = np.maximum(ends - starts, 1e-12)  # rounding must not leave a point of no length
+        return self.level_a[place], starts, width, begin + self.done_s[place]
 
     def in_progress(self, now: float) -> tuple[float, float, float] | None:
         """(level, start, width so far) of the point that `now` cuts, if any."""
