@@ -138,6 +138,8 @@ class DeviceLayer(torch.nn.Module):
         flat = z.detach()
         if flat.ndim != 2 or flat.shape[1] != self.assignment.neurons:
             raise ValueError(f"z must be (batch, {self.assignment.neurons}), got {tuple(flat.shape)}")
+        if flat.device.type != "cpu" or flat.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"z must be float32 or float64 on the CPU, got {flat.dtype} on {flat.device}")
         clamped = torch.clamp(flat, self._low, self._high)
         inside = np.equal(flat.numpy(), clamped.numpy())  # several times faster than torch's comparison
         bits = self._recorded_or_fired(flat, clamped, inside)

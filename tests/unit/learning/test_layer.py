@@ -259,6 +259,8 @@ def test_bad_input_sends_no_pulse() -> None:
         neurons(torch.full((2, 5), float("nan")))
     with pytest.raises(ValueError, match=r"\(batch, 5\)"):
         neurons(torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="float32 or float64 on the CPU"):
+        neurons(torch.zeros(2, 5, dtype=torch.bfloat16))
     with pytest.raises(ValueError, match="those of its assignment"):
         DeviceLayer(bench, LAID, TRUE.choose(["w4_d1", "w2_d1", "w8_d1"]), None)
     assert not bench.calls
@@ -284,3 +286,12 @@ def test_expected_gradient_is_unbiased_for_a_linear_read_out() -> None:
         exact = float(weight[column]) * (ends[0] - ends[1]) / (2 * step)
         assert z.grad is not None
         assert float(z.grad[0, column]) == pytest.approx(exact, rel=1e-3, abs=1e-5)
+
+
+def test_double_precision_goes_through() -> None:
+    neurons, bench = layer()
+    z = drive().detach().double().requires_grad_()
+    out = neurons(z)
+    out.sum().backward()
+    assert out.dtype == torch.float64
+    assert len(bench.calls) == 1
