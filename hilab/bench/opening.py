@@ -14,7 +14,7 @@ from hilab.bench.check import read_bench_file
 from hilab.bench.clock import WallClock
 from hilab.bench.file import SIM, BenchFile
 from hilab.bench.locks import AddressLock
-from hilab.bench.safety import make_all_safe, missing_safety, unreached_source
+from hilab.bench.safety import make_all_safe, missing_safety, refuse_unsafe, unreached_source
 from hilab.bench.station import Bench, close_quietly
 from hilab.bench.wear import WearLedger
 from hilab.errors import BenchError, BenchFileError
@@ -150,7 +150,4 @@ def recognise(name: str, driver: Any, file: BenchFile, twin: SimulatedBench | No
 
 def _switch_off(drivers: Mapping[str, Any], file: BenchFile, *, guarded: bool) -> None:
     """An instrument may still source from an earlier day: off and verified before the bench is used."""
-    bad = [report for report in make_all_safe(drivers, file.roles, guarded=guarded) if not report.verified]
-    if bad:
-        said = "; ".join(f"{report.instrument!r} {report.detail}".strip() for report in bad)
-        raise BenchError(f"the bench is not used because it is not verified off: {said}")
+    refuse_unsafe(make_all_safe(drivers, file.roles, guarded=guarded))

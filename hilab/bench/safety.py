@@ -6,10 +6,11 @@ Order: sources, readers, relays (only when every source was verified off: relays
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+from hilab.errors import BenchError
 from hilab.roles import SafeReport
 
 GUARD_S = 2.0
@@ -17,6 +18,25 @@ GUARD_S = 2.0
 
 OUTPUT_METHODS = ("set_bias_a", "pulse", "set_arm_a", "set_coil_a")
 """Methods that put energy into the bench; a driver with others says so by a class attribute has_output."""
+
+
+class NotVerifiedOffError(BenchError):
+    """Something may still be on; the command line exits with 4."""
+
+    exit_code = 4
+
+
+def refuse_unsafe(reports: Sequence[SafeReport]) -> None:
+    """NotVerifiedOffError with a sentence for each instrument that is not verified off."""
+    bad = [report for report in reports if not report.verified]
+    if bad:
+        raise NotVerifiedOffError(
+            "\n".join(
+                f"UNVERIFIED: {report.instrument!r} is not verified off ({report.detail}): "
+                f"switch it off by hand"
+                for report in bad
+            )
+        )
 
 
 class Stage(IntEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilab.cli.opened import opened, refuse_unsafe
+from hilab.cli.opened import opened
 from hilab.cli.output import say, write_json, write_table
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def safe(
 ) -> None:
     """Switch everything off, now, and verify it. Exit code 4 if something is not verified off."""
     from hilab.bench.panic import make_bench_safe
+    from hilab.bench.safety import refuse_unsafe
 
     reports = make_bench_safe(file, force=force)
     if json:

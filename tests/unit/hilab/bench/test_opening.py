@@ -15,6 +15,7 @@ import pytest
 
 from hilab.bench import open_bench, safety
 from hilab.bench.panic import make_bench_safe
+from hilab.bench.safety import NotVerifiedOffError
 from hilab.errors import BenchError, BenchFileError
 
 Write = Callable[..., Path]
@@ -120,10 +121,11 @@ def test_a_source_that_does_not_go_off_is_not_used(
     bench_file: Write, lab: ModuleType, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(lab.Source, "verify_safe", lambda self: False)
-    with pytest.raises(
-        BenchError, match=r"not verified off: 'src' was told to switch off but reads back as on; 'mux' rel"
-    ):
+    with pytest.raises(NotVerifiedOffError) as caught:
         open_bench(bench_file())
+    first, second = str(caught.value).splitlines()
+    assert "'src' is not verified off (was told to switch off but reads back as on)" in first
+    assert "'mux' is not verified off (relays left as they are: src is not verified off)" in second
 
 
 def test_the_safe_state_goes_on_past_a_driver_that_raises(
