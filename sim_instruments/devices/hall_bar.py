@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,6 @@ from sim_instruments.world.slow import STEP_S, OrnsteinUhlenbeck
 FloatArray = NDArray[np.float64]
 NEGLIGIBLE = 1e-9  # probability below which a standing segment need not be lived through
 DAMAGED_R = 0.1  # relative rise of the line's resistance before it blows
-FIELD_STEP = 0.02  # of Hn: steps of a moving field
 # times after a new standing current between which its heat may be taken as linear
 CURRENT_STEPS_S = np.array([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0])
 
@@ -124,16 +124,27 @@ class HallBar:
         else:
             self._state[kernel.HIGH] = 0.0
         drift, stray = self.drift.upto(until_s), field.stray_drift.upto(until_s)
-        if self._negligible(since, until_s, current_a, field, drift):
+        if self._negligible(since, until_s, current_a, field):
             if current_a:
                 kernel.warm_up(self.heat, self._state, current_a, until_s)
             return
         if not current_a:
             kernel.warm_up(self.heat, self._state, 0.0, since)
-        times = self._nodes(since, until_s, current_a, field)
-        outside = field.coil_t(times) + field.offset_t
+        times, coil_t = field.path(since, until_s)
+        if current_a or until_s - since > STEP_S:
+            times = self._finer(times, current_a)
+            coil_t = field.coil_t(times)
         kernel.settle(
-            self.bar, self.heat, self._state, self._count, self._key, times, outside, current_a, drift, stray
+            self.bar,
+            self.heat,
+            self._state,
+            self._count,
+            self._key,
+            times,
+            coil_t + field.offset_t,
+            current_a,
+            drift,
+            stray,
         )
 
     def play(
@@ -160,7 +171,7 @@ class HallBar:
             start_s,
             width_s,
             base_a,
-            not self._negligible(first, stop, base_a, field, drift),
+            not self._negligible(first, stop, base_a, field),
             outside,
             drift,
             stray,
@@ -170,27 +181,23 @@ class HallBar:
         self.truth.note_heat(stop, *before)
         return level, int(survived)
 
-    def _negligible(
-        self, since: float, until: float, current_a: float, field: Field, drift: FloatArray
-    ) -> bool:
+    def _negligible(self, since: float, until: float, current_a: float, field: Field) -> bool:
         """True if nothing can switch between the two times under this standing current."""
-        coil = float(np.abs(field.coil_t([since, until])).max())
-        outside = coil * (1 + field.parameters.ripple_rel) + abs(field.offset_t) + field.largest_stray_t
         push = abs(self.bar.torque_t_per_a * current_a)
         barrier = self.bar.hn_t * self.drift.smallest
         if current_a:
             barrier *= 1 + self.bar.per_kelvin * self._hottest(current_a)
-        h = (outside + push) / barrier
+        h = (field.largest_t(since, until) + push) / barrier
         expected = self.bar.delta * (1 - self.bar.lowers) * max(0.0, 1 - h)
-        return (until - since) / self.bar.tau0_s * float(np.exp(-expected)) < NEGLIGIBLE
+        return (until - since) / self.bar.tau0_s * math.exp(-expected) < NEGLIGIBLE
 
     def _hottest(self, current_a: float) -> float:
         standing = sum(self.heat.k_per_w) * self.heat.r_ohm * current_a**2
         return standing + float(self._state[kernel.HEAT_1 : kernel.HEAT_3 + 1].sum())
 
-    def _nodes(self, since: float, until: float, current_a: float, field: Field) -> FloatArray:
-        """Times between which field, heat and drift may be taken as linear."""
-        times = field.nodes(since, until, FIELD_STEP * self.bar.hn_t)
+    def _finer(self, times: FloatArray, current_a: float) -> FloatArray:
+        """More times, between which heat and drift may be taken as linear too."""
+        since, until = float(times[0]), float(times[-1])
         slow = np.linspace(since, until, min(200, int((until - since) / STEP_S) + 2))
         early = since + CURRENT_STEPS_S if current_a else slow[:1]
         return np.unique(np.concatenate([times, slow, early[early < until]]))
