@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from hilab.engine.messages import Column, Progress, Reading, Result
+from hilab.engine.messages import Checkpoint, Column, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.errors import BenchError
 from hilab.frames import Flag, FramePlan, FrameReadings, Load, PlanRefused
@@ -301,6 +301,7 @@ class Blink(Protocol[BlinkParams]):
 
     name = "blink"
     Params = BlinkParams
+    resumable = True
 
     def streams(self):
         return {"blinks": {"voltage_v": Column("f8", "V")}}
@@ -309,11 +310,14 @@ class Blink(Protocol[BlinkParams]):
         from hilab.frames import FrameBatch
 
         count = self.params.frames
-        signs = np.where(np.arange(count) % 2, -1.0, 1.0)
-        batch = FrameBatch.of(self.params.devices, 0, signs * self.params.write_a, 0.0, 1e-4)
-        readings = bench.play(bench.plan(batch))
-        yield Reading("blinks", {"voltage_v": readings.voltage_v})
-        yield Progress(1, 2, "half")
-        if self.params.fail:
-            raise BenchError("the probe was lifted: land it again")
-        yield Result({"mean_v": float(readings.voltage_v.mean())})
+        voltages = list(self.restored["voltages"]) if self.restored else []
+        for number in range(len(voltages), count):
+            sign = -1.0 if number % 2 else 1.0
+            batch = FrameBatch.of(self.params.devices, 0, sign * self.params.write_a, 0.0, 1e-4)
+            voltages.append(float(bench.play(bench.plan(batch)).voltage_v[0]))
+            yield Reading("blinks", {"voltage_v": voltages[-1:]})
+            yield Progress(number + 1, count, "blink")
+            yield Checkpoint({"voltages": voltages})
+            if self.params.fail and number + 1 == count // 2:
+                raise BenchError("the probe was lifted: land it again")
+        yield Result({"mean_v": float(np.mean(voltages))})

@@ -254,9 +254,40 @@ def test_a_protocol_that_fails_is_recorded_and_safe(cli: Cli, bench_file: Write)
     assert code == 1
     document = json.loads(out)
     assert document["status"] == "failed"
-    assert document["streams"]["blinks"]["rows"] == 4
+    assert document["streams"]["blinks"]["rows"] == 2
     assert document["verified_safe"] is True
     assert "the probe was lifted: land it again" in err
+
+
+def test_a_run_that_was_cut_off_goes_on_without_playing_anything_twice(
+    cli: Cli, bench_file: Write, lab: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench_file()
+    play = lab.Player.play
+    left = 3
+
+    def lose_the_link(self: Any, plan: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise lab.BenchError("the link dropped")
+        return play(self, plan, **options)
+
+    monkeypatch.setattr(lab.Player, "play", lose_the_link)
+    code, out, _ = cli(*blink(path, "--json", "--set", "frames=6"))
+    assert code == 1
+    document = json.loads(out)
+    assert document["streams"]["blinks"]["rows"] == 3
+    monkeypatch.setattr(lab.Player, "play", play)
+    path.unlink()  # the run file holds the bench file's text
+    code, out, err = cli("resume", document["run_file"], "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["status"], document["streams"]["blinks"]["rows"]) == ("done", 6)
+    assert document["results"] == {"mean_v": 0.0}
+    code, _, err = cli("resume", document["run_file"])
+    assert code == 2
+    assert "it is done" in err
 
 
 def test_what_is_not_verified_off_is_exit_code_4(
