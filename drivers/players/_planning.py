@@ -36,15 +36,16 @@ class Grouped:
 
 def grouped(batch: FrameBatch) -> Grouped:
     """Group by device, stable within each, or keep the order asked where the batch is `ordered`."""
-    count = len(batch)
     if batch.ordered:
-        order = np.arange(count)
-    else:  # 16-bit keys let numpy sort by radix
-        keys = batch.device.astype(np.uint16) if len(batch.devices) < 65_536 else batch.device
-        order = np.argsort(keys, kind="stable")
-    devices = batch.device[order]
-    start = np.concatenate(([0], np.flatnonzero(np.diff(devices)) + 1)) if count else np.empty(0, np.int64)
-    return Grouped(order, devices[start], start, np.append(start[1:], count) if count else start)
+        order = np.arange(len(batch))
+        start = np.flatnonzero(np.diff(batch.device, prepend=-1))
+        return Grouped(order, batch.device[start], start, np.append(start[1:], len(batch)))
+    # 16-bit keys let numpy sort by radix
+    keys = batch.device.astype(np.uint16) if len(batch.devices) < 65_536 else batch.device
+    counts = np.bincount(batch.device, minlength=len(batch.devices))
+    stop = counts.cumsum()
+    used = counts.nonzero()[0]
+    return Grouped(np.argsort(keys, kind="stable"), used, (stop - counts)[used], stop[used])
 
 
 class Peaks(NamedTuple):
@@ -61,9 +62,8 @@ def peaks_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, Peaks]:
     """Largest |write|, |reset|, |read| and smallest |read| of each device."""
     if not len(groups):
         return {}
-    columns = [np.abs(values[groups.order]) for values in (batch.write_a, batch.reset_a, batch.read_a)]
-    highest = [np.maximum.reduceat(column, groups.start).tolist() for column in columns]
-    lowest = np.minimum.reduceat(columns[2], groups.start).tolist()
+    extremes = [_extremes(values, groups) for values in (batch.write_a, batch.reset_a, batch.read_a)]
+    highest, lowest = [high for _, high in extremes], extremes[2][0]
     counts = (groups.stop - groups.start).tolist()
     found: dict[str, Peaks] = {}
     for index, write, reset, read, least, frames in zip(
@@ -82,11 +82,7 @@ def pulses_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, tuple[int,
     """(positive, negative) pulses for each device; the same as `batch.pulses()`, in one pass."""
     if not len(groups):
         return {}
-    write, reset = batch.write_a[groups.order], batch.reset_a[groups.order]
-    counts = (
-        np.add.reduceat(which, groups.start, dtype=np.int64).tolist()
-        for which in (write > 0, write < 0, reset > 0, reset < 0)
-    )
+    counts = (*_signs(batch.write_a, groups), *_signs(batch.reset_a, groups))
     counted: dict[str, tuple[int, int]] = {}
     for index, plus, minus, up, down in zip(groups.device.tolist(), *counts, strict=True):
         positive, negative = counted.get(batch.devices[index], (0, 0))
@@ -95,6 +91,34 @@ def pulses_by_device(batch: FrameBatch, groups: Grouped) -> dict[str, tuple[int,
             negative + minus + batch.reset_count * down,
         )
     return counted
+
+
+def _extremes(values: FloatArray, groups: Grouped) -> tuple[list[float], list[float]]:
+    """(smallest, largest) of |values| in each run of one device."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return [abs(low)] * len(groups), [abs(high)] * len(groups)
+    sizes = np.abs(values[groups.order])
+    return (
+        np.minimum.reduceat(sizes, groups.start).tolist(),
+        np.maximum.reduceat(sizes, groups.start).tolist(),
+    )
+
+
+def _signs(values: FloatArray, groups: Grouped) -> tuple[list[int], list[int]]:
+    """(positive, negative) values in each run of one device."""
+    whole = (groups.stop - groups.start).tolist()
+    none = [0] * len(groups)
+    if values.min() > 0:
+        return whole, none
+    if values.max() < 0:
+        return none, whole
+    sorted_values = values[groups.order]
+    positive, negative = (
+        np.add.reduceat(which, groups.start, dtype=np.int64).tolist()
+        for which in (sorted_values > 0, sorted_values < 0)
+    )
+    return positive, negative
 
 
 def misread_probability(read_a: float, r_hall_ohm: float, noise_v: float) -> float:
@@ -135,6 +159,8 @@ class Envelope:
 
     def complaints(self, device: str, peaks: Peaks, actual: FrameBatch, compliance_v: float) -> list[str]:
         """Every limit of the device that its frames would exceed, in sentences."""
+        if self._within(device, peaks, actual, compliance_v):
+            return []
         card = self._devices[device]
         limits = card.limits
         found = []
@@ -159,6 +185,16 @@ class Envelope:
                 "allowed; lower the amplitude"
             )
         return found
+
+    def _within(self, device: str, peaks: Peaks, actual: FrameBatch, compliance_v: float) -> bool:
+        """The same in short, for the many plans that exceed nothing."""
+        card = self._devices[device]
+        highest_a = compliance_v / (card.r_ohm + CONTACTS_OHM)
+        return (
+            peaks.write_a <= min(self.pulse_max_a(device, actual.write_width_s), highest_a)
+            and peaks.reset_a <= min(self.pulse_max_a(device, actual.reset_width_s), highest_a)
+            and peaks.read_a <= min(card.limits.read_max_a, highest_a)
+        )
 
 
 def unknown_devices(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> list[str]:

@@ -130,6 +130,7 @@ class TspPlayer:
         self._station = station
         self._driver: Keithley2636B = station.role("pulse_source")
         self._envelope = Envelope(station.devices)
+        self._shapes: dict[Any, tuple[dict[str, Any], FrameShape]] = {}
 
     @classmethod
     def unsuitable(cls, station: Station) -> str:
@@ -148,8 +149,7 @@ class TspPlayer:
         """Check, quantise, split by device and buffer, and price; PlanRefused with every reason."""
         refuse(unknown_devices(batch, self._station.devices))
         line_hz = self._driver.line_hz
-        asked = _timed(batch, line_hz)
-        shape = frame_shape(asked)
+        asked, shape = self._timed_and_shaped(batch, line_hz)
         groups = grouped(batch)
         peaks = peaks_by_device(batch, groups)
         ranges = {device: _source_range(batch, peak) for device, peak in peaks.items()}
@@ -181,6 +181,23 @@ class TspPlayer:
             misread_probability=chances,
             notes=_notes(batch, actual, ranges),
         )
+
+    def _timed_and_shaped(self, batch: FrameBatch, line_hz: float) -> tuple[FrameBatch, FrameShape]:
+        """The batch with times as timers and integrator can do them, and its frame; remembered."""
+        names = (
+            "reset_width_s",
+            "write_width_s",
+            "reset_gap_s",
+            "reset_wait_s",
+            "read_wait_s",
+            "integration_s",
+        )
+        key = (line_hz, batch.reset_count, batch.verify_reset, *(getattr(batch, name) for name in names))
+        if key not in self._shapes:
+            timed = _timed(batch, line_hz)
+            self._shapes = {key: ({name: getattr(timed, name) for name in names}, frame_shape(timed))}
+        times, shape = self._shapes[key]
+        return replace(batch, **times), shape
 
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, COMPLIANCE_MAX_V)
