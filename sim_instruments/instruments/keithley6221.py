@@ -75,6 +75,8 @@ class Keithley6221(CurrentSource):
         self.points_fixed = False
         self.in_compliance = False
         self.trace = TraceBuffer()
+        self.tail = np.empty((0, 2))  # last low (pulse delta) or last two half cycles (delta)
+        self.averaged = np.empty(0)
         self._forget_readings()
         super().on_reset()
 
@@ -210,6 +212,8 @@ class Keithley6221(CurrentSource):
             passes=passes,
             base_a=float(both[-1]),
             limit_v=limit_v,
+            integration_s=float(values["pulse_width_s"] - values["pulse_delay_s"]),
+            lows=int(values["pulse_lows"]),
         )
         self._arm(programme, programme.total)
 
@@ -367,7 +371,7 @@ class Keithley6221(CurrentSource):
         programme.played_until_s = float(start[-1] + width[-1])
         self.in_compliance = bool(np.any(played.compliance))
         if programme.kind == "PDEL":
-            self._read_pulse_delta(played, level, over, programme.base_a)
+            self._read_pulse_delta(programme, played, level, over)
         elif programme.kind == "DELT":
             self._read_delta(played, level, over)
         elif programme.kind == "SWE" and (meter := self._triggered_meter()) is not None:
@@ -411,19 +415,19 @@ class Keithley6221(CurrentSource):
         return self._wired("trigger_link") if linked and values["trigger_output"] != "NONE" else None
 
     def _read_pulse_delta(
-        self, played: PlayTrace, level: FloatArray, over: FloatArray, base_a: float
+        self, programme: Programme, played: PlayTrace, level: FloatArray, over: FloatArray
     ) -> None:
         """The low before a pulse is measured on what the last pulse left, the low after it on its own."""
         meter, where = self._meter(), self._meter_terminal()
-        integration_s = self.values["pulse_width_s"] - self.values["pulse_delay_s"]
+        integration_s = programme.integration_s
         after_v = played.sensed_base_v(where)
         before_v = np.concatenate([self.tail[-1:, 0], after_v[:-1]])
         self.tail = np.array([[after_v[-1], 0.0]])
         high = meter.pulsed(played.sensed_v(where), integration_s)
         low_1 = meter.pulsed(before_v, integration_s)
-        low_2 = meter.pulsed(after_v, integration_s) if self.values["pulse_lows"] == 2 else None
+        low_2 = meter.pulsed(after_v, integration_s) if programme.lows == 2 else None
         taken = readings.pulse_delta(high, low_1, low_2)
-        self._store(taken, over, level - base_a, level, played.compliance)
+        self._store(taken, over, level - programme.base_a, level, played.compliance)
 
     def _read_delta(self, played: PlayTrace, level: FloatArray, over: FloatArray) -> None:
         meter = self._meter()
@@ -465,8 +469,6 @@ class Keithley6221(CurrentSource):
 
     def _forget_readings(self) -> None:
         self.trace.clear()
-        self.tail = np.empty((0, 2))  # last low (pulse delta) or last two half cycles (delta)
-        self.averaged = np.empty(0)
         self._mark_fill()
 
     def _fix_points(self) -> None:

@@ -68,6 +68,8 @@ class Programme:
     base_a: float
     limit_v: float
     bounded: bool
+    integration_s: float = 0.0  # of the voltmeter inside a pulse
+    lows: int = 2  # measurements at the low level around a pulse
     start_s: float = np.nan
     played: int = 0
     played_until_s: float = -np.inf
@@ -97,9 +99,11 @@ class Programme:
         place = index % len(self.level_a)
         begin = self.start_s + (index // len(self.level_a)) * self.period_s
         starts = begin + self.offset_s[place]
-        ends = starts + self.width_s[place]
-        starts = np.maximum(starts, min(self.played_until_s, ends[0] if len(ends) else np.inf))
-        width = np.maximum(ends - starts, 1e-12)  # rounding must not leave a point of no length
+        width = self.width_s[place]
+        if len(starts) and self.played_until_s > starts[0] + 1e-10:  # a part of the first one has been played
+            end = starts[0] + width[0]
+            starts[0] = min(self.played_until_s, end)
+            width[0] = max(end - starts[0], 1e-12)  # rounding must not leave a point of no length
         return self.level_a[place], starts, width, begin + self.done_s[place]
 
     def in_progress(self, now: float) -> tuple[float, float, float] | None:

@@ -201,6 +201,18 @@ def test_a_pulse_cut_by_an_abort_is_no_reading(pair: Any) -> None:
     assert len(trains) == 2
 
 
+def test_settings_written_during_a_run_count_at_the_next_arming(pair: Any) -> None:
+    trains = []
+    play = pair.world.play
+    pair.world.play = lambda terminal, train: (trains.append(train), play(terminal, train))[1]
+    load(pair, [READ_A] * 4)
+    pair.tell("source", "INIT", "SOUR:PDEL:WIDT 50e-6;SDEL 10e-3;LOW 1e-5")
+    pair.ask("source", "*OPC?")
+    assert pair.ask("source", "TRAC:POIN:ACT?") == "4"
+    assert {width for train in trains for width in train.width_s} == {WIDTH_S}
+    assert {train.base_a for train in trains} == {0.0}
+
+
 def test_readings_appear_one_by_one(pair: Any) -> None:
     load(pair, [READ_A] * 4)
     pair.tell("source", "INIT")
@@ -234,6 +246,21 @@ def test_a_buffer_of_fixed_size_takes_no_more(pair: Any) -> None:
     run(pair, [READ_A] * 10, extra="TRAC:POIN 4")
     assert pair.ask("source", "TRAC:POIN?;:TRAC:POIN:ACT?") == "4;4"
     assert pair.boxes["source"].trace.made == 10
+
+
+@pytest.mark.parametrize("mode", ["PDEL", "DELT"])
+def test_clearing_the_buffer_during_a_run_loses_only_what_was_stored(pair: Any, mode: str) -> None:
+    fixed_hall(pair, 10.0)
+    pair.tell("source", f"SOUR:CURR:RANG 2e-3;:SOUR:{mode}:HIGH 1e-4;COUN 40;ARM")
+    pair.ask("source", "*OPC?")
+    pair.tell("source", "INIT")
+    pair.wait(1.0)
+    made = pair.boxes["source"].trace.made
+    pair.tell("source", "TRAC:CLE")
+    pair.ask("source", "*OPC?")
+    values = np.array(pair.numbers("source", "TRAC:DATA?"))[0::2]
+    assert 0 < made < 40
+    np.testing.assert_allclose(values, [1e-3] * (40 - made), atol=1e-5)
 
 
 def test_buffer_size_follows_the_count(pair: Any) -> None:
