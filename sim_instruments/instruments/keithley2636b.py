@@ -21,7 +21,7 @@ from sim_instruments.tsp.runtime import Attribute
 from sim_instruments.world.contracts import Link, World
 
 IDENTITY = "Keithley Instruments Inc., Model 2636B, 1398687, 3.0.0"
-OPTIONS = {"mains_hz": 50.0}
+OPTIONS = ("mains_hz",)
 SWEEPING_BIT, MEASUREMENT_BIT, OPERATION_BIT = 8, 1, 128
 
 
@@ -37,9 +37,9 @@ class Keithley2636B:
         self.name = name
         self.world = world
         self.link = link
-        self.mains_hz = float(options.get("mains_hz", OPTIONS["mains_hz"]))
+        self.mains_hz = float(options.get("mains_hz", getattr(world, "mains_hz", 50.0)))
         if self.mains_hz not in (50.0, 60.0):
-            raise ValueError(f"instrument {name}: mains_hz must be 50 or 60, got {options['mains_hz']!r}")
+            raise ValueError(f"instrument {name}: mains_hz must be 50 or 60, got {self.mains_hz:g}")
         self.box = TspBox(lambda: world.now, lambda: float(world.stream(f"{name}.script").random()), IDENTITY)
         self.smus: Mapping[str, Smu] = {
             f"smu{letter}": Smu(self, name, letter, number) for number, letter in enumerate("ab")

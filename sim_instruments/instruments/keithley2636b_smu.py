@@ -164,7 +164,7 @@ class Smu:
         parts = [
             (level, start, end - start)
             for (start, level), end in zip(self._pending, edges, strict=True)
-            if end > start and level.connected and not level.voltage_mode and level.value != base
+            if end > start and not (level.connected and level.voltage_mode) and _amperes(level) != base
         ]
         last = self._pending[-1][1]
         self._stretch = None
@@ -172,7 +172,7 @@ class Smu:
             if not self._held.connected:
                 self._set(Level(0.0, parts[0][0].limit, True))
             train = PulseTrain(
-                np.array([level.value for level, _, _ in parts]),
+                np.array([_amperes(level) for level, _, _ in parts]),
                 np.array([start for _, start, _ in parts]),
                 np.array([width for _, _, width in parts]),
                 base,
@@ -423,6 +423,10 @@ class Smu:
         """Levels of a sweep as the source's converter gives them on the range of the largest."""
         highest = float(np.abs(values).max()) if len(values) else 0.0
         return quantised(values, self.source_range(kind, highest).step)
+
+
+def _amperes(level: Level) -> float:
+    return level.value if level.connected else 0.0
 
 
 def wrap_buffer(runtime: Any, buffer: ReadingBuffer, path: str) -> Any:

@@ -339,15 +339,8 @@ def _run_state(run: Run) -> dict[str, Any]:
     return {
         "smu": run.smu.name,
         "levels": run.levels,
-        "plain": [
-            run.kind,
-            run.limit,
-            run.hold_pulse,
-            run.hold_sweep,
-            run.repeats,
-            run.aperture_s,
-            run.each_s,
-        ],
+        "plain": [run.kind, run.limit, run.hold_pulse, run.hold_sweep, run.repeats],
+        "pace": [run.aperture_s, run.each_s],
         "measures": [[kind, name] for kind, name in zip(run.measures, kept, strict=True) if name],
         "times": [run.timing.source_s, run.timing.measure_s, run.timing.end_s, run.timing.finish_s],
         "progress": [run.played, run.measured],

@@ -69,6 +69,7 @@ _RATES = ((0.001, 20_000.0), (0.01, 4_900.0), (0.1, 580.0), (1.0, 59.0))
 _NPLC = np.log([nplc for nplc, _ in _RATES])
 _OVERHEAD = np.log([1 / rate - nplc / 60 for nplc, rate in _RATES])
 SCRIPT_S = 93e-6  # a reading called by a script takes this longer: 7000/s at 0.001 PLC, bench.md 3.2 [M]
+SOURCE_S = 66e-6  # a source step that no event paces: 12000 points/s at 0.001 PLC, bench.md 3.2 [M]
 
 
 def overhead_s(nplc: float) -> float:

@@ -33,6 +33,7 @@ from sim_instruments.instruments.keithley2636b_settings import SWITCH, choice, i
 from sim_instruments.instruments.keithley2636b_smu import Smu
 from sim_instruments.instruments.keithley2636b_sweep import Programme, Run
 from sim_instruments.instruments.keithley2636b_tables import (
+    SOURCE_S,
     TIMER_COUNT_MAX,
     TIMER_LIST_MEAN_S,
     TIMER_MAX_S,
@@ -112,7 +113,7 @@ class TriggerSystem:
             store["arms"],
             store["count"],
             (store["arm"], store["source"], store["measure"], store["endpulse"]),
-            max(smu.source["delay"], 0.0),
+            max(smu.source["delay"], 0.0 if store["source"] or not sources else SOURCE_S),
             bool(measures),
             max(smu.measure["delay"], 0.0),
             smu.aperture_s + (repeats - 1) * smu.busy_s,

@@ -25,7 +25,7 @@ from sim_instruments.tsp.errors import ParameterError, TspError
 MEMORY_BYTES = 32 << 20  # [R] the box's memory for scripts and their data
 RESERVE_BYTES = 2 << 20  # for what the host does when a script has used up its own
 INSTRUCTIONS = 50_000_000  # of one script; about a second of this machine
-PROCESSOR_S = 20.0  # for scripts whose single instructions are long
+PROCESSOR_S = 5.0  # for scripts whose single instructions are long (string operations)
 
 _OF_NUMBERS = b"0123456789.eE+-, \t"  # all that a table of numbers is written with
 _NOT_ONCE = ('"', "'", "[", "--", "function", "for", "while", "repeat")

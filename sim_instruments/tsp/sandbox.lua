@@ -12,6 +12,7 @@ local raw_pcall, cpu_s, kilobytes = pcall, os.clock, function() return collectga
 local sort, find, gmatch = table.sort, string.find, string.gmatch
 local setmetatable, rawget = setmetatable, rawget
 
+collectgarbage("setpause", 150) -- near the memory limit garbage must not be what fails a script
 debug.setmetatable("", nil) -- strings have no methods in Lua 5.0
 
 -- Limits ------------------------------------------------------------------------------------------
