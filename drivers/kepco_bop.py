@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from pymeasure.instruments.kepco import KepcoBOP3612
 
-from drivers._link import Link, VisaDriver, ask_through
+from drivers._link import LINK_ERRORS, Link, VisaDriver, ask_through
 from hilab.errors import BenchError
 
 CURRENT_MAX_A = 12.0  # BOP 36-12
@@ -78,7 +79,10 @@ class KepcoBOP(VisaDriver, KepcoBOP3612):
         return super().make_safe()
 
     def _switch_off(self, link: Link) -> None:
-        flowing = float(ask_through(link, "CURR?")) if ask_through(link, "OUTP?") != "0" else 0.0
+        flowing = 0.0
+        with suppress(*LINK_ERRORS):  # a box that does not answer may still listen: then without a ramp
+            if ask_through(link, "OUTP?") != "0":
+                flowing = float(ask_through(link, "CURR?"))
         for step in range(1, SAFE_STEPS + 1) if flowing else ():
             link.write(f"CURR {flowing * (1 - step / SAFE_STEPS):.6g}")
             self.clock.sleep(SAFE_STEP_S)

@@ -44,9 +44,17 @@ def silent_server():
         server.close()
 
 
-@pytest.mark.parametrize("driver", [Keithley6221, Keithley2636B, Keithley7001, KepcoBOP])
-def test_a_box_that_never_answers_is_reported_in_time(driver):
-    with silent_server() as (address, _):
+@pytest.mark.parametrize(
+    ("driver", "off"),
+    [
+        (Keithley6221, b":OUTP OFF\n"),
+        (Keithley2636B, b"smua.source.output=0\n"),
+        (Keithley7001, b":ROUT:OPEN ALL\n"),
+        (KepcoBOP, b"CURR 0\nOUTP OFF\n"),
+    ],
+)
+def test_a_box_that_never_answers_is_switched_off_all_the_same_and_reported_in_time(driver, off):
+    with silent_server() as (address, held):
         instrument = driver(address, name="dead", visa_library="@py", clock=WallClock())
         start = time.monotonic()
         report = instrument.make_safe()
@@ -54,6 +62,8 @@ def test_a_box_that_never_answers_is_reported_in_time(driver):
         assert not report.verified
         assert "did not" in report.detail
         assert took < 1.5
+        for connection in held:
+            assert off in connection.recv(1000)
         assert not instrument.verify_safe()
         instrument.close()
 
