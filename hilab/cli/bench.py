@@ -22,6 +22,12 @@ app = typer.Typer(
 CONTACT_SHARE = 0.1
 """Contacts are looked at with this share of a device's read limit."""
 
+SILENT_SHARE = 0.01
+"""A longitudinal resistance below this share of the line's says that the taps do not touch."""
+
+ARM_CURRENT_A = 1e-6
+ARM_MAX_OHM = 1e5
+
 BenchPath = Annotated[Path, typer.Argument(metavar="FILE", help="Bench file, or the name of a known one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Device = Annotated[str, typer.Option("--device", help="Name of the device.")]
@@ -216,9 +222,26 @@ def _contact(bench: Bench, device: str) -> dict[str, Any]:
         if port not in card.ports:
             continue
         reading = bench.read_port(device, port, current_a)
-        row[f"r_{port}_ohm"] = reading.voltage_v / current_a
+        r_ohm = reading.voltage_v / current_a
+        row[f"r_{port}_ohm"] = r_ohm
+        silent = port == "longitudinal" and abs(r_ohm) < SILENT_SHARE * card.r_ohm
         if reading.compliance:
             row["verdict"] = "current line open"
-        elif reading.overload and row["verdict"] == "ok":
+        elif row["verdict"] == "ok" and (reading.overload or silent or _arms_open(bench, device, port)):
             row["verdict"] = f"{port} taps open"
     return row
+
+
+def _arms_open(bench: Bench, device: str, port: str) -> bool:
+    """Whether no small current flows through the Hall arms; False where nobody can force one.
+
+    A source-meter that senses at 0 A reads nothing on an open lead, and nothing is a possible Hall voltage.
+    """
+    if port != "hall" or not bench.has_role("arm_source"):
+        return False
+    arm = bench.role("arm_source")
+    try:
+        arm.set_arm_a(ARM_CURRENT_A)
+        return abs(float(arm.arm_voltage_v())) > ARM_CURRENT_A * ARM_MAX_OHM
+    finally:
+        arm.arm_off()

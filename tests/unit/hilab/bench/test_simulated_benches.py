@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hilab.bench import Bench, open_bench
+from hilab.cli.main import run_cli
 from hilab.frames import FrameBatch, PlanRefused
+from hilab.paths import data_dir
 
 
 @pytest.fixture(scope="module", params=["sot_classic", "sot_fast"])
@@ -39,6 +43,25 @@ def test_the_longitudinal_resistance_is_the_sheets(bench: Bench) -> None:
         assert reading.voltage_v / reading.current_a == pytest.approx(card.r_ohm / 2, rel=0.1)
         assert not reading.compliance
         assert not reading.overload
+
+
+@pytest.mark.parametrize("name", ["sot_classic", "sot_fast"])
+def test_the_check_finds_contacts_that_are_open(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (data_dir() / "benches" / f"{name}.toml").read_text(encoding="utf-8")
+    places = '["w2_d1.hall", "w4_d2.current", "w8_d1.longitudinal"]'
+    path = tmp_path / "open.toml"
+    path.write_text(
+        text.replace("mains_hz = 50", f"mains_hz = 50\nopen_contacts = {places}"), encoding="utf-8"
+    )
+    assert run_cli(["bench", "check", str(path), "--json"]) == 1
+    found = {row["device"]: row["verdict"] for row in json.loads(capsys.readouterr().out)["contacts"]}
+    assert {device: verdict for device, verdict in found.items() if verdict != "ok"} == {
+        "w2_d1": "hall taps open",
+        "w4_d2": "current line open",
+        "w8_d1": "longitudinal taps open",
+    }
 
 
 def test_the_line_is_read_where_the_source_has_a_meter(bench: Bench) -> None:
