@@ -22,8 +22,8 @@ from hilab.frames import FlagArray, FloatArray, FrameBatch, FramePlan, FrameRead
 
 # The nominal device. I50 as a share of the largest allowed pulse of the same width, slope from the
 # barrier of 60 kT, coercive field in the middle of what thin perpendicular films show. Chosen, not measured.
-I50_SHARE = 0.35
-SLOPE_SHARE = 0.014
+I50_SHARE = 0.5
+SLOPE_SHARE = 0.011
 COERCIVE_T = 0.010
 SETTLE_S = 10e-3
 FIELD_POLLS_S = 0.4

@@ -1,7 +1,7 @@
 """From messages to the run file and to the subscribers, in this order.
 
-Rows are committed to the file at once where the last commit is COMMIT_S ago, or where the block is large;
-single rows that follow faster wait for each other. Nobody is told of a row before it is in the file.
+Rows are committed to the file at once where the last commit is COMMIT_S ago or many wait; rows that follow
+faster wait for each other. Nobody is told of a row before it is in the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hilab.errors import HilabError
 from hilab.store.writer import RunWriter
 
 COMMIT_S = 0.02
-COMMIT_ROWS = 256
+COMMIT_ROWS = 1 << 15
 PROGRESS_S = 0.05  # progress is passed on no faster than this
 
 
@@ -87,16 +87,17 @@ class Recorder:
     def publish(self, notice: Notice) -> None:
         self._publisher.publish(notice)
 
-    def wind_up(self) -> None:
+    def wind_up(self, hurry: bool) -> None:
         """Commit and publish what waits, unless the protocol's thread hangs in here."""
-        self._publisher.hurry()
+        if hurry:
+            self._publisher.hurry()
         if self._lock.acquire(timeout=0.5):
             try:
                 self._commit()
             finally:
                 self._lock.release()
 
-    def close(self, patience_s: float = 1.0) -> None:
+    def close(self, patience_s: float) -> None:
         """Let the subscribers have what is queued."""
         self._publisher.close(patience_s)
 

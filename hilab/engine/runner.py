@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from hilab.engine.claims import claim, release
 from hilab.engine.notices import RunEnded, RunStarted, Subscriber
 from hilab.engine.outcome import Caught, RunFailedError, all_verified, describe, ended_as
 from hilab.engine.params import checked_params, find_protocol
@@ -32,12 +33,32 @@ if TYPE_CHECKING:
 POLL_S = 0.05
 GRACE_S = 1.2  # after a request to stop a step may take so long to come back by itself
 SAFE_PATIENCE_S = 10.0  # make_safe promises less for each instrument; after this it counts as not safe
+LISTEN_S = 10.0  # slow subscribers may take so long to hear the end of a run that was not aborted
 LAST_WAIT_S = 0.3  # for a step that the safe state has set free
 
-_claims: list[object] = []
-_claims_lock = threading.Lock()
 
-
+@overload
+def run(
+    name_or_class: str | type[Protocol[Any]],
+    bench: Any,
+    params: Mapping[str, Any] | ProtocolParams,
+    *,
+    out: str | Path = ...,
+    seed: int = ...,
+    subscribers: Sequence[Subscriber] = ...,
+    dry_run: Literal[False] = ...,
+) -> Run: ...
+@overload
+def run(
+    name_or_class: str | type[Protocol[Any]],
+    bench: Any,
+    params: Mapping[str, Any] | ProtocolParams,
+    *,
+    out: str | Path = ...,
+    seed: int = ...,
+    subscribers: Sequence[Subscriber] = ...,
+    dry_run: Literal[True],
+) -> dict[str, Any]: ...
 def run(
     name_or_class: str | type[Protocol[Any]],
     bench: Any,
@@ -47,7 +68,7 @@ def run(
     seed: int = 0,
     subscribers: Sequence[Subscriber] = (),
     dry_run: bool = False,
-) -> Any:
+) -> Run | dict[str, Any]:
     """Run a protocol on an open bench; return the `Run` (status "done" or "aborted").
 
     Raises UsageError for a wrong name or parameters (all problems at once) and RunFileError where `out`
@@ -113,11 +134,11 @@ class Engine:
     def run(self) -> Run:
         """Run to the end; see `hilab.engine.run`. The bench is made safe and verified on every way out."""
         streams = self._protocol.streams()
-        _claim(self._bench)
+        claim(self._bench)
         with Caught() as opening:
             self._writer = self._open(self._info(), streams)
         if opening.error is not None:
-            _release(self._bench)
+            release(self._bench)
             raise opening.error
         self._recorder = Recorder(self._writer, self._subscribers, self._bench.clock.now, self._extras)
         self._worker = Worker(self._protocol, self._bench, self._recorder.handle, self._unpaused)
@@ -160,7 +181,7 @@ class Engine:
         reports = self._make_safe()
         if not came_back:
             self._worker.done.wait(LAST_WAIT_S)
-            came_back = not self._worker.abandon(lambda: _release(self._bench))
+            came_back = not self._worker.abandon(lambda: release(self._bench))
             if came_back:  # it may have switched something on between
                 reports = self._make_safe()
         error = self._worker.error if came_back else None
@@ -170,9 +191,9 @@ class Engine:
         if closing.error is not None:
             self._status, self._reason = "failed", describe(closing.error)
         if came_back:
-            _release(self._bench)
+            release(self._bench)
         self._recorder.publish(RunEnded(self._status, self._reason, reports))
-        self._recorder.close()
+        self._recorder.close(1.0 if self._abort_reason else LISTEN_S)
 
     def _wait_for_worker(self) -> bool:
         deadline = time.monotonic() + GRACE_S
@@ -199,7 +220,7 @@ class Engine:
         return tuple(found)
 
     def _close(self, reports: Sequence[SafeReport], came_back: bool) -> None:
-        self._recorder.wind_up()
+        self._recorder.wind_up(hurry=bool(self._abort_reason))
         now = self._bench.clock.now()
         if self._abort_reason:
             self._writer.event("abort", self._abort_reason, now)
@@ -276,18 +297,3 @@ def _undisturbed(work: Callable[[], None]) -> None:
             thread.join(POLL_S)
         except KeyboardInterrupt:
             continue
-
-
-def _claim(bench: object) -> None:
-    with _claims_lock:
-        if any(claimed is bench for claimed in _claims):
-            raise UsageError(
-                "a run is still going on on this bench; wait for its end, "
-                "or close the bench and open it again"
-            )
-        _claims.append(bench)
-
-
-def _release(bench: object) -> None:
-    with _claims_lock:
-        _claims[:] = [claimed for claimed in _claims if claimed is not bench]

@@ -16,6 +16,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _PLAIN_KINDS = frozenset("biufcS")
 
 Columns = dict[str, NDArray[Any]]
+StreamTypes = Mapping[str, Mapping[str, tuple[np.dtype[Any], int]]]
 
 
 def checked_streams(streams: Mapping[str, Mapping[str, Column]]) -> dict[str, dict[str, Column]]:
@@ -44,21 +45,27 @@ def _check_column(stream: str, name: str, column: Column) -> None:
         raise RunFileError(f"stream {stream!r}, column {name!r}: a vector has at least one element")
 
 
-def checked_rows(
-    stream: str, streams: Mapping[str, Mapping[str, Column]], given: Mapping[str, Any]
-) -> Columns:
+def column_types(streams: Mapping[str, Mapping[str, Column]]) -> StreamTypes:
+    """What `checked_rows` asks for each row, looked up once: stream -> column -> (dtype, vector length)."""
+    return {
+        stream: {name: (np.dtype(column.dtype), column.length) for name, column in columns.items()}
+        for stream, columns in streams.items()
+    }
+
+
+def checked_rows(stream: str, types: StreamTypes, given: Mapping[str, Any]) -> Columns:
     """One block for this stream: every column an array (rows,) or (rows, length) of its type, all copies.
 
     Raises RunFileError for an unknown stream, missing or unknown columns, unequal lengths and values that
     do not fit the column's type.
     """
-    columns = streams.get(stream)
+    columns = types.get(stream)
     if columns is None:
         raise RunFileError(f"the protocol writes to stream {stream!r}, which it has not declared")
     if columns.keys() != given.keys():
         missing, unknown = sorted(columns.keys() - given.keys()), sorted(given.keys() - columns.keys())
         raise RunFileError(f"stream {stream!r}: columns missing {missing}, not declared {unknown}")
-    block = {name: _converted(stream, name, column, given[name]) for name, column in columns.items()}
+    block = {name: _converted(stream, name, kind, given[name]) for name, kind in columns.items()}
     lengths = {len(values) for values in block.values()}
     if len(lengths) > 1:
         shapes = ", ".join(f"{name} {len(values)}" for name, values in block.items())
@@ -66,19 +73,23 @@ def checked_rows(
     return block
 
 
-def _converted(stream: str, name: str, column: Column, value: Any) -> NDArray[Any]:
-    where = f"stream {stream!r}, column {name!r}"
-    dtype = np.dtype(column.dtype)
+def _converted(stream: str, name: str, kind: tuple[np.dtype[Any], int], value: Any) -> NDArray[Any]:
+    dtype, length = kind
+    if type(value) is float and dtype == np.float64 and length == 1:
+        return np.array((value,))  # by far the most frequent case of single rows
     array = np.asarray(value)
     if array.dtype != dtype:
-        array = _cast(where, array, dtype)
+        array = _cast(f"stream {stream!r}, column {name!r}", array, dtype)
     elif array is value or array.base is not None:
         array = array.copy()  # the protocol may fill its array again
-    if array.ndim == (0 if column.length == 1 else 1):
+    if array.ndim == (0 if length == 1 else 1):
         array = array[np.newaxis]
-    tail = () if column.length == 1 else (column.length,)
+    tail = () if length == 1 else (length,)
     if array.ndim != 1 + len(tail) or array.shape[1:] != tail:
-        raise RunFileError(f"{where}: shape {array.shape} does not fit rows of {tail or 'single values'}")
+        rows = tail or "single values"
+        raise RunFileError(
+            f"stream {stream!r}, column {name!r}: shape {array.shape} does not fit rows of {rows}"
+        )
     return array
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from hilab.engine.messages import Column
 from hilab.errors import RunFileError
-from hilab.store.columns import Columns, checked_rows, checked_streams, fixed_text
+from hilab.store.columns import Columns, checked_rows, checked_streams, column_types, fixed_text
 from hilab.store.names import run_file_path, writable_directory
 from hilab.store.plain import plain, software_versions
 from hilab.store.state import encode_state
@@ -84,6 +84,7 @@ class RunWriter:
     ):
         self._lock = threading.RLock()
         self._streams = checked_streams(streams)
+        self._types = column_types(self._streams)
         self._pending: dict[str, list[Columns]] = {}
         self._pending_rows = 0
         self._closed = False
@@ -104,7 +105,7 @@ class RunWriter:
 
     def append(self, stream: str, columns: Mapping[str, Any]) -> int:
         """Take a block of rows (or one row of scalars); return how many rows wait for `commit`."""
-        block = checked_rows(stream, self._streams, columns)
+        block = checked_rows(stream, self._types, columns)
         with self._lock:
             self._refuse_closed()
             self._pending.setdefault(stream, []).append(block)

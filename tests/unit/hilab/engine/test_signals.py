@@ -20,7 +20,9 @@ small = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(small)
 from hilab.engine import Engine, abort_on_signal
 bench = small.SmallBench()
-engine = Engine(small.Walk, bench, json.loads(sys.argv[3]), out=sys.argv[2], subscribers=[lambda notice: print("alive", flush=True)])
+def listen(notice):
+    print("alive", flush=True)
+engine = Engine(small.Walk, bench, json.loads(sys.argv[3]), out=sys.argv[2], subscribers=[listen])
 if sys.argv[4] == "handler":
     with abort_on_signal(engine):
         run = engine.run()
