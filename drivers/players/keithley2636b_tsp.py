@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from drivers._ranges import KEITHLEY_2636B_CURRENT, KEITHLEY_2636B_VOLTAGE, Range, smallest_range
 from drivers._tsp_frames import FrameTimes, Setup, SweepData, SweepState
-from drivers.keithley2636b import CHECK_APERTURE_S, CHECK_MARGIN_S, COMPLIANCE_MAX_V, NPLC, Keithley2636B
+from drivers.keithley2636b import COMPLIANCE_MAX_V, NPLC, Keithley2636B
 from drivers.players._planning import (
     BYTES_PER_S,
     RELAY_MESSAGES,
@@ -34,91 +34,20 @@ from drivers.players._planning import (
     still_fits,
     unknown_devices,
 )
+from drivers.players._tsp_shape import STEPS_A_SECOND, FrameShape, frame_shape, microseconds
 from hilab.errors import BenchError
 from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, Load
 from hilab.roles import Station
 
-SETTLE_S = 100e-6  # from the start of the read pulse to its measurement
-READ_TAIL_S = 60e-6  # from the end of the integration to the end of the read pulse
-GAP_S = 100e-6  # from the end of a frame to the next one: the box needs it to store the reading
 WIDTH_MIN_S = 100e-6  # shorter pulses do not settle
 WIDTH_MAX_S = 1.0
 INTERVAL_MIN_S = 110e-6  # from start to start: source, check and measurement of one point
-STEPS_A_SECOND = 1_000_000  # resolution of the timers
 BUFFER = 60_000  # readings that a buffer of the instrument holds
 LATE_S = 1.0  # a sweep that is later than this has failed
 POLL_S = 2e-3
 START_S = 1e-3  # from the start message to the first pulse
 LOAD_MESSAGES = 3  # upload and start, state, fetch
 CHARS_A_LEVEL = 6
-
-
-@dataclass(frozen=True)
-class FrameShape:
-    """One frame as the timers play it: start (s) and width (s) of its K pulses, which of them are read."""
-
-    starts_s: tuple[float, ...]
-    widths_s: tuple[float, ...]
-    read_pulses: tuple[int, ...]
-    period_s: float
-    integration_s: float
-
-    @property
-    def pulses(self) -> int:
-        return len(self.starts_s)
-
-    @property
-    def reads(self) -> int:
-        return len(self.read_pulses)
-
-    def read_end_s(self, number: int) -> float:
-        """End of the integration of read `number` within its frame."""
-        return self.starts_s[self.read_pulses[number]] + SETTLE_S + self.integration_s
-
-    def times(self) -> FrameTimes:
-        """For the instrument's timers."""
-        starts = np.array([*self.starts_s, self.period_s])
-        reads = np.array([self.starts_s[i] for i in self.read_pulses])
-        between = np.diff([*reads, reads[0] + self.period_s])
-        return FrameTimes(
-            tuple(_microseconds(np.diff(starts))),
-            self.widths_s,
-            float(reads[0]) + SETTLE_S,
-            tuple(_microseconds(between)),
-            min(self.widths_s) - CHECK_APERTURE_S - CHECK_MARGIN_S,
-        )
-
-
-def frame_shape(batch: FrameBatch) -> FrameShape:
-    """When everything happens in a frame of this batch (times already as the timers can do them)."""
-    read_width_s = SETTLE_S + batch.integration_s + READ_TAIL_S
-    starts: list[float] = []
-    widths: list[float] = []
-    reads: list[int] = []
-    now = 0.0
-
-    def pulse(width_s: float, wait_s: float, read: bool = False) -> None:
-        nonlocal now
-        if read:
-            reads.append(len(starts))
-        starts.append(now)
-        widths.append(width_s)
-        now += width_s + wait_s
-
-    for number in range(batch.reset_count):
-        last = number == batch.reset_count - 1
-        pulse(batch.reset_width_s, batch.reset_wait_s if last else batch.reset_gap_s)
-    if batch.verify_reset:
-        pulse(read_width_s, batch.reset_wait_s, read=True)
-    pulse(batch.write_width_s, batch.read_wait_s)
-    pulse(read_width_s, GAP_S, read=True)
-    return FrameShape(
-        tuple(_microseconds(starts)),
-        tuple(_microseconds(widths)),
-        tuple(reads),
-        float(_microseconds([now])[0]),
-        batch.integration_s,
-    )
 
 
 class TspPlayer:
@@ -330,7 +259,7 @@ def _timed(batch: FrameBatch, line_hz: float) -> FrameBatch:
     """The batch with times as timers and integrator can do them."""
     nplc = min(max(round(batch.integration_s * line_hz, 3), NPLC[0]), NPLC[1])
     names = ("reset_width_s", "write_width_s", "reset_gap_s", "reset_wait_s", "read_wait_s")
-    times = {name: max(float(_microseconds([getattr(batch, name)])[0]), 1 / STEPS_A_SECOND) for name in names}
+    times = {name: max(float(microseconds([getattr(batch, name)])[0]), 1 / STEPS_A_SECOND) for name in names}
     return replace(batch, integration_s=nplc / line_hz, **times)  # type: ignore[arg-type]
 
 
@@ -423,8 +352,3 @@ def _flags(whole: int, shape: FrameShape, voltage: FloatArray, data: SweepData) 
     pulses = data.pulse_compliance[: whole * shape.pulses].reshape(whole, shape.pulses)
     limited |= np.any(pulses, axis=1)
     return (flags | np.where(limited, int(Flag.COMPLIANCE), 0)).astype(np.uint16)
-
-
-def _microseconds(times: object) -> list[float]:
-    """Times rounded to the timers' resolution."""
-    return [round(time * STEPS_A_SECOND) / STEPS_A_SECOND for time in np.asarray(times, dtype=float).tolist()]

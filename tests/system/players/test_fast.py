@@ -8,7 +8,8 @@ import statistics
 import numpy as np
 import pytest
 
-from drivers.players.keithley2636b_tsp import TspPlayer, frame_shape
+from drivers.players._tsp_shape import frame_shape
+from drivers.players.keithley2636b_tsp import TspPlayer
 from hilab.errors import BenchError
 from hilab.frames import Flag, FrameBatch
 

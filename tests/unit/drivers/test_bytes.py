@@ -33,7 +33,6 @@ def test_opening_sends_nothing_and_the_first_command_is_preceded_by_off(scripted
     wire = scripted(SAFE_6221)
     source = Keithley6221(wire, name="source", clock=clock)
     assert wire.sent == []
-    source.set_compliance = None
     source.configure_bias(1e-3, 5.0)
     assert wire.sent[:4] == OFF_6221
     assert wire.sent[4:] == [":SOUR:CLE", ":SOUR:CURR:RANG:AUTO 0;:SOUR:CURR:RANG 0.002;:SOUR:CURR:COMP 5"]

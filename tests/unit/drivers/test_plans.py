@@ -12,7 +12,8 @@ from drivers.keithley2182a import Keithley2182A
 from drivers.keithley2636b import Keithley2636B
 from drivers.keithley6221 import Keithley6221
 from drivers.players._planning import misread_probability
-from drivers.players.keithley2636b_tsp import TspPlayer, frame_shape
+from drivers.players._tsp_shape import frame_shape
+from drivers.players.keithley2636b_tsp import TspPlayer
 from drivers.players.keithley6221_pulse_delta import PulseDeltaPlayer
 from drivers.players.software_loop import SoftwareLoopPlayer
 from hilab.frames import FrameBatch, PlanRefused
