@@ -1,4 +1,4 @@
-"""A small world for the 2636B alone: one resistor on channel a, a Hall voltage that follows its state on b."""
+"""A small world for the 2636B alone: a resistor on channel a, a Hall voltage of its state on b."""
 
 from __future__ import annotations
 

@@ -32,23 +32,21 @@ def frames(
     count: int, periods: list[float], widths: list[float], read_s: float, aperture_s: float
 ) -> Network:
     """Pulses on a, each checked 60 us after its start, one reading a frame on b."""
-    pulses = len(periods)
+    total = count * len(periods)
+    ends, checks, reads = timer_event(2), timer_event(5), timer_event(4)
     return Network(
         (
-            Channel(B, 0.0, 1, count, (0, 0, timer_event(4), 0), 0.0, True, 0.0, aperture_s, aperture_s + 60e-6),
-            Channel(
-                A, 0.0, 1, count * pulses, (0, timer_event(1), timer_event(5), timer_event(2)), 0.0, True, 0.0,
-                20e-6, 53e-6,
-            ),
+            Channel(B, 0.0, 1, count, (0, 0, reads, 0), 0.0, True, 0.0, aperture_s, aperture_s + 60e-6),
+            Channel(A, 0.0, 1, total, (0, timer_event(1), checks, ends), 0.0, True, 0.0, 20e-6, 53e-6),
         ),
         (
-            Timer(1, np.array(periods), max(count * pulses - 1, 1), True, channel_event(A, ARMED)),
+            Timer(1, np.array(periods), max(total - 1, 1), True, channel_event(A, ARMED)),
             Timer(2, np.array(widths), 1, False, timer_event(1)),
             Timer(3, np.array([read_s]), 1, False, channel_event(A, ARMED)),
             Timer(4, np.array([sum(periods)]), max(count - 1, 1), True, timer_event(3)),
             Timer(5, np.array([60e-6]), 1, False, timer_event(1)),
         ),
-    )  # fmt: skip
+    )
 
 
 def same(network: Network) -> None:

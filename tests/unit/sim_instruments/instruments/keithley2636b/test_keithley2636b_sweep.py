@@ -13,7 +13,8 @@ function setup(nplc)
   reset()
   smua.source.func = smua.OUTPUT_DCAMPS smua.source.rangei = 10e-3 smua.source.limitv = 20
   smua.measure.rangev = 20 smua.measure.nplc = 0.001
-  smub.source.func = smub.OUTPUT_DCAMPS smub.source.limitv = 1 smub.measure.rangev = 0.2 smub.measure.nplc = nplc
+  smub.source.func = smub.OUTPUT_DCAMPS smub.source.limitv = 1
+  smub.measure.rangev = 0.2 smub.measure.nplc = nplc
   trigger.timer[1].stimulus = smua.trigger.ARMED_EVENT_ID trigger.timer[1].passthrough = true
   trigger.timer[2].stimulus = smua.trigger.SOURCE_COMPLETE_EVENT_ID
   trigger.timer[3].stimulus = smua.trigger.ARMED_EVENT_ID
@@ -149,9 +150,11 @@ def test_output_off_in_a_sweep_ends_it(bench: Any) -> None:
 
 def test_hold_makes_a_staircase(bench: Any) -> None:
     bench.write(
-        "smua.source.func=0 smua.source.rangei=1e-3 smua.source.output=1 smua.measure.rangev=2 smua.measure.nplc=0.01 "
+        "smua.source.func=0 smua.source.rangei=1e-3 smua.source.output=1 "
+        "smua.measure.rangev=2 smua.measure.nplc=0.01 "
         "smua.trigger.source.lineari(1e-4,5e-4,5) smua.trigger.source.action=1 smua.trigger.count=5 "
-        "smua.nvbuffer1.appendmode=1 smua.trigger.measure.iv(smua.nvbuffer1,smua.nvbuffer2) smua.trigger.measure.action=1 "
+        "smua.nvbuffer1.appendmode=1 smua.trigger.measure.iv(smua.nvbuffer1,smua.nvbuffer2) "
+        "smua.trigger.measure.action=1 "
         "smua.trigger.endpulse.action=smua.SOURCE_HOLD smua.trigger.endsweep.action=smua.SOURCE_HOLD "
         "smua.trigger.initiate() waitcomplete() print(smua.nvbuffer2.n)"
     )
