@@ -81,6 +81,8 @@ class Keithley2636B:
     def trigger(self) -> None:
         self.box.time = max(self.box.time, self.world.now)
         self._external_event()
+        if self.box.waiting_until_s() == float("inf") and self.triggers.programme is not None:
+            self.box.runtime.wait_until_s = self.triggers.programme.finish_s()  # it was in waitcomplete()
 
     def advance(self, now: float) -> None:
         self.box.pump(now)

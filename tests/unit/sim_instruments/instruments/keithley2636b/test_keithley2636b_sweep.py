@@ -215,6 +215,11 @@ def test_trg_starts_an_armed_sweep(bench: Any) -> None:
     bench.pass_time(1.0)
     bench.box.trigger()
     assert bench.ask("waitcomplete() print('over')") == "over"
+    bench.write("start() waitcomplete() print('awake')")
+    bench.pass_time(1.0)
+    assert bench.box.reply_ready_s() is None
+    bench.box.trigger()
+    assert bench.read() == b"awake\n"
 
 
 def test_endless_sweeps_and_double_starts_are_refused(bench: Any) -> None:
