@@ -23,12 +23,14 @@ from hilab.engine.notices import (
     Subscriber,
     TimeLeft,
 )
+from hilab.engine.outcome import Caught
 from hilab.engine.publisher import Publisher
 from hilab.errors import HilabError
 from hilab.store.writer import RunWriter
 
 COMMIT_S = 0.02
 COMMIT_ROWS = 1 << 15
+TICK_S = 0.05
 PROGRESS_S = 0.05  # progress is passed on no faster than this
 
 
@@ -47,13 +49,19 @@ class Recorder:
         self._bench_now = bench_now
         self._checkpoint_extras = checkpoint_extras
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._failure: BaseException | None = None  # of a commit outside the protocol's thread
         self._last_commit = 0.0
         self._last_progress = 0.0
         self._started_wall = time.monotonic()
         self._started_bench = bench_now()
+        # Not on the caller's thread: a KeyboardInterrupt there must not fall into a half-written block.
+        threading.Thread(target=self._tick_on, name="hilab-commit", daemon=True).start()
 
     def handle(self, message: Message) -> None:
         """Record one message of the protocol. HilabError for anything that is none."""
+        if self._failure is not None:
+            raise self._failure
         if isinstance(message, Reading):
             self._reading(message)
         elif isinstance(message, Progress):
@@ -89,6 +97,7 @@ class Recorder:
 
     def wind_up(self, hurry: bool) -> None:
         """Commit and publish what waits, unless the protocol's thread hangs in here."""
+        self._ended.set()
         if hurry:
             self._publisher.hurry()
         if self._lock.acquire(timeout=0.5):
@@ -96,6 +105,8 @@ class Recorder:
                 self._commit()
             finally:
                 self._lock.release()
+        if self._failure is not None:
+            raise self._failure
 
     def close(self, patience_s: float) -> None:
         """Let the subscribers have what is queued."""
@@ -109,6 +120,14 @@ class Recorder:
         """Write and publish what waits."""
         with self._lock:
             self._commit()
+
+    def _tick_on(self) -> None:
+        while not self._ended.wait(TICK_S):
+            with Caught() as caught:
+                self.tick()
+            if caught.error is not None:
+                self._failure = caught.error
+                return
 
     def _reading(self, message: Reading) -> None:
         with self._lock:

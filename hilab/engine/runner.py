@@ -165,7 +165,6 @@ class Engine:
         if not self._abort_reason:
             self._worker.start()
         while not self._worker.done.wait(POLL_S) and not self._abort_reason:
-            self._recorder.tick()
             if self.paused is not was_paused:
                 was_paused = self.paused
                 self._recorder.happened("paused" if was_paused else "resumed", "after the step under way")
@@ -184,7 +183,10 @@ class Engine:
             came_back = not self._worker.abandon(lambda: release(self._bench))
             if came_back:  # it may have switched something on between
                 reports = self._make_safe()
-        error = self._worker.error if came_back else None
+        with Caught() as recording:
+            self._recorder.wind_up(hurry=bool(self._abort_reason))
+        error = (self._worker.error if came_back else None) or recording.error
+        self._verified = all_verified(reports)
         self._status, self._reason = ended_as(error, self._abort_reason)
         with Caught() as closing:
             self._close(reports, came_back)
@@ -220,7 +222,6 @@ class Engine:
         return tuple(found)
 
     def _close(self, reports: Sequence[SafeReport], came_back: bool) -> None:
-        self._recorder.wind_up(hurry=bool(self._abort_reason))
         now = self._bench.clock.now()
         if self._abort_reason:
             self._writer.event("abort", self._abort_reason, now)
@@ -234,14 +235,16 @@ class Engine:
         self._writer.finish(
             self._status,
             self._reason,
-            verified_safe=all_verified(reports),
+            verified_safe=self._verified,
             bench_time_s=self._recorder.elapsed_bench_s,
         )
 
     def _result(self, interrupt: BaseException | None) -> Run:
         recorded = load_run(self._writer.path)
         if recorded.status != self._status:  # the end could not be written
-            recorded = dataclasses.replace(recorded, status=self._status, reason=self._reason)
+            recorded = dataclasses.replace(
+                recorded, status=self._status, reason=self._reason, verified_safe=self._verified
+            )
         error = self._worker.error
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise error

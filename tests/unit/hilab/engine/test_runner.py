@@ -362,3 +362,24 @@ def test_events_name_pause_and_abort(bench, walk, tmp_path):
     thread.join(5)
     kinds = [(event["kind"], event["text"]) for event in ended[0].events]
     assert ("abort", "enough") in kinds
+
+
+def test_a_disk_that_takes_no_more_rows_fails_the_run_but_leaves_it_safe(bench, walk, tmp_path, monkeypatch):
+    from hilab.store.swmr import SwmrFile
+
+    written = []
+    append = SwmrFile.append
+
+    def full_after_three(self, blocks):
+        if any(table.name == "streams/walk" for table, _ in blocks):
+            written.append(blocks)
+            if len(written) > 3:
+                raise OSError(28, "No space left on device")
+        append(self, blocks)
+
+    monkeypatch.setattr(SwmrFile, "append", full_after_three)
+    with pytest.raises(RunFailedError, match=r"No space left on device; is the disk full\?") as failed:
+        run(walk, bench, {"steps": 10**6, "slow_s": 0.03}, out=tmp_path)
+    assert failed.value.run.status == "failed" and failed.value.run.verified_safe
+    assert failed.value.run.streams["walk"].rows >= 3
+    assert not bench.output_on

@@ -49,7 +49,8 @@ def interrupted(tmp_path, params, mode, number=signal.SIGINT, times=1):
             process.send_signal(number)
             time.sleep(0.02)
         output, errors = process.communicate(timeout=20)
-        assert "Traceback" not in errors, errors
+        # without a handler Python may itself report an interrupt that it could not raise
+        assert mode == "plain" or "Traceback" not in errors, errors
         return json.loads(output.splitlines()[-1]), process.returncode, time.monotonic() - sent
     finally:
         process.kill()
