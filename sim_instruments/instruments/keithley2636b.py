@@ -28,6 +28,8 @@ SWEEPING_BIT, MEASUREMENT_BIT, OPERATION_BIT = 8, 1, 128
 class Keithley2636B:
     """contracts.SimInstrument."""
 
+    takes_blocks = False  # a script may hold "#12": every line end counts
+
     def __init__(self, name: str, world: World, link: Link, options: Mapping[str, Any]):
         unknown = sorted(set(options) - set(OPTIONS))
         if unknown:
