@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import threshold
 
 from hilab.analysis.fits import ETA_HALF
 from hilab.frames import FloatArray
@@ -178,7 +179,8 @@ class DeviceLayer(torch.nn.Module):
         else:
             events = eta.clamp_(max=6.0).exp()  # expected switching events; P = 1 - exp(-events)
             slope = eta.sub_(events).exp_()
-        slope.mul_(self._gain)
+        # Steps below 1e-7 teach nothing, but their products are denormal numbers, many times slower.
+        slope = threshold(slope, 1e-7, 0.0).mul_(self._gain)
         return slope if inside.all() else slope.mul_(torch.from_numpy(inside))
 
     def _remember(self, call: _Call) -> None:
