@@ -13,7 +13,7 @@ from hilab.engine.protocol import ProtocolParams
 from hilab.errors import HilabError
 from protocols._common import Steps
 from protocols._fitting import fit_sigmoids
-from protocols._locate import Located, Timing, locate
+from protocols._locate import FRAMES_TO_LOCATE, Located, Timing, locate
 from protocols._sigmoid import amplitudes_around, measure_sigmoids
 
 if TYPE_CHECKING:
@@ -87,12 +87,11 @@ def calibrate(
         np.array([fitted[name]["i50_a"] for name in devices]),
         np.array([fitted[name]["unit_a"] for name in devices]),
     )
-    scan = 25 * 10 * len(devices)
     return Calibrated(
         readout(located, devices, params.timing()),
         Calibrations(nominal_curves(bench, measured), measured),
         {
-            "frames": scan + params.points * params.trials * len(devices),
+            "frames": (FRAMES_TO_LOCATE + params.points * params.trials) * len(devices),
             "bench_time_s": bench.clock.now() - began_s,
             "devices": fitted,
         },

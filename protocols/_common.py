@@ -42,11 +42,13 @@ def chosen_devices(bench: Bench, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names) or tuple(bench.devices)
 
 
-def read_currents(bench: Bench, devices: Sequence[str], read_a: float | None) -> np.ndarray:
+def read_currents(
+    bench: Bench, devices: Sequence[str], read_a: float | None, fraction: float = READ_FRACTION
+) -> np.ndarray:
     """(D,) read current of each device: as asked, else a fixed part of what the device may be read with."""
     if read_a is not None:
         return np.full(len(devices), read_a)
-    return np.array([READ_FRACTION * bench.devices[name].limits.read_max_a for name in devices])
+    return np.array([fraction * bench.devices[name].limits.read_max_a for name in devices])
 
 
 def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "frames") -> Reading:

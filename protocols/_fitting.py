@@ -40,6 +40,7 @@ FIT_COLUMNS: Mapping[str, Column] = {
     "ic0_low_a": Column("f8", "A"),
     "ic0_high_a": Column("f8", "A"),
     "drift_a": Column("f8", "A"),
+    "lapse": Column("f8"),
     "p_value": Column("f8"),
     "logistic_i50_a": Column("f8", "A"),
     "logistic_expected_i50_a": Column("f8", "A"),
@@ -52,7 +53,8 @@ FIT_COLUMNS: Mapping[str, Column] = {
 def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -> Steps[dict[str, Figures]]:
     """Fit every device; yields rows of the `fits` stream, returns {device: figures or {"reason": ...}}."""
     figures: dict[str, Figures] = {}
-    first = {name: _fit(sigmoid, tau0_s, 0.0) for name, sigmoid in sigmoids.items()}
+    lapse = lapses(sigmoids)
+    first = {name: _fit(sigmoid, tau0_s, 0.0, lapse[name]) for name, sigmoid in sigmoids.items()}
     drift = pooled_drift([(sigmoids[name], fit) for name, fit in first.items() if fit.ok[0]])
     for name, sigmoid in sigmoids.items():
         plain = first[name]
@@ -60,7 +62,7 @@ def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -
             figures[name] = {"reason": plain.reason[0]}
             continue
         drift_a = drift * abs(float(plain.i50_a.value[0]))
-        fit = _fit(sigmoid, tau0_s, drift_a)
+        fit = _fit(sigmoid, tau0_s, drift_a, lapse[name])
         row = fit_row(sigmoid, fit, drift_a)
         figures[name] = {key: float(value) for key, value in row.items()}
         yield Reading(
@@ -75,7 +77,22 @@ def fit_sigmoids(bench: Bench, sigmoids: Mapping[str, Sigmoid], tau0_s: float) -
     return figures
 
 
-def _fit(sigmoid: Sigmoid, tau0_s: float, drift_a: float) -> SwitchingFits:
+def lapses(sigmoids: Mapping[str, Sigmoid]) -> dict[str, float]:
+    """Share of reversals that fail whatever the pulse, from each device's failed resets.
+
+    The resets were far stronger than I50, so what failed there fails in a write too. Few failures are seen,
+    so each device's count is drawn towards the mean of all by two failures' worth. 0 where resets were not
+    read.
+    """
+    failed = {name: int(one.failed_resets.sum()) for name, one in sigmoids.items()}
+    frames = {name: failed[name] + int(one.n.sum()) for name, one in sigmoids.items()}
+    mean = sum(failed.values()) / max(1, sum(frames.values()))
+    if mean == 0:
+        return dict.fromkeys(sigmoids, 0.0)
+    return {name: min(0.4, (failed[name] + 2) / (frames[name] + 2 / mean)) for name in sigmoids}
+
+
+def _fit(sigmoid: Sigmoid, tau0_s: float, drift_a: float, lapse: float) -> SwitchingFits:
     return fit_arrhenius(
         sigmoid.amplitude_a,
         sigmoid.k,
@@ -83,6 +100,7 @@ def _fit(sigmoid: Sigmoid, tau0_s: float, drift_a: float) -> SwitchingFits:
         width_s=sigmoid.write_width_s,
         tau0_s=tau0_s,
         drift_a=drift_a,
+        lapse=lapse,
     )
 
 
@@ -105,6 +123,7 @@ def fit_row(sigmoid: Sigmoid, fit: SwitchingFits, drift_a: float) -> dict[str, f
         **row,
         "unit_a": float(fit.unit_a.value[0]),
         "drift_a": drift_a,
+        "lapse": float(fit.lapse[0]),
         "p_value": float(fit.p_value[0]),
         "logistic_i50_a": float(logistic.i50_a.value[0]),
         "logistic_expected_i50_a": float(nearest.i50_a.value[0]),

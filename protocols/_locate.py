@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 RESET_OVERDRIVE = 1.2  # of I50: complete, and below the back-switching that sets in above 1.3
 FEWEST_FRAMES = 20
+CLOSER_STEPS, CLOSER_SAMPLES = 25, 8
+FRAMES_TO_LOCATE = 25 * 10 + CLOSER_STEPS * CLOSER_SAMPLES
 UNIT_OF_I50 = 0.0137  # one logistic unit at a barrier of 60 kT and 100 us; only used to lay out amplitudes
 
 
@@ -110,36 +112,49 @@ def locate(
     samples: int = 10,
     record: bool = True,
 ) -> Steps[dict[str, Located]]:
-    """Scan alternating pulses from 30 to 85 % of the envelope; returns {device: Located}.
+    """Scan alternating pulses from 30 to 85 % of the envelope, then closer around I50.
 
-    Raises HilabError naming every device whose two states were not seen.
+    Returns {device: Located}. Raises HilabError naming every device whose two states were not seen.
     """
     timing = timing or Timing()
     currents = read_currents(bench, devices, read_a)
     fractions = np.linspace(0.3, 0.85, steps)
     batch = alternating_batch(bench, devices, fractions, samples, currents, timing)
-    yield Progress(0, 1, f"locating {len(devices)} devices")
+    yield Progress(0, 2, f"locating {len(devices)} devices")
     readings = bench.play(bench.plan(batch))
     if record:
         yield frame_reading(batch, readings)
-    found = {}
-    problems = []
-    for number, device in enumerate(devices):
+    coarse = _each_device(batch, readings, currents)
+    yield Progress(1, 2, "looking closer")
+    batch = closer_batch(devices, coarse, timing)
+    readings = bench.play(bench.plan(batch))
+    if record:
+        yield frame_reading(batch, readings)
+    found = {
+        device: refined(coarse[device], batch, readings, batch.device == number)
+        for number, device in enumerate(devices)
+    }
+    yield Progress(2, 2, "located")
+    return found
+
+
+def _each_device(batch: FrameBatch, readings: FrameReadings, read_a: FloatArray) -> dict[str, Located]:
+    found, problems = {}, []
+    for number, device in enumerate(batch.devices):
         mine = np.flatnonzero((batch.device == number) & readings.clean)
         try:
-            found[device] = locate_one(device, batch.take(mine), readings, mine, float(currents[number]))
+            found[device] = locate_one(device, batch.take(mine), readings, mine, float(read_a[number]))
         except HilabError as problem:
             problems.append(str(problem))
     if problems:
         raise HilabError("\n".join(problems))
-    yield Progress(1, 1, "located")
     return found
 
 
 def locate_one(
     device: str, batch: FrameBatch, readings: FrameReadings, index: NDArray[np.intp], read_a: float
 ) -> Located:
-    """Read-out levels, I50 and reset of one device from its alternating frames."""
+    """Read-out levels, rough I50 and reset of one device from its alternating frames."""
     after_reset = readings.reset_voltage_v[index]
     after_write = readings.voltage_v[index]
     if len(index) < FEWEST_FRAMES:
@@ -158,37 +173,62 @@ def locate_one(
     readout = Readout(
         states.threshold_v, sign, states.low_v, states.high_v, states.sigma_v, states.misread_probability
     )
-    was_reset = ~readout.is_set(after_reset)
-    came_up = readout.is_set(after_write)
-    amplitudes = np.unique(batch.write_a)
-    p_up = np.array(
-        [
-            came_up[(batch.write_a == level) & was_reset].mean()
-            if ((batch.write_a == level) & was_reset).any()
-            else np.nan
-            for level in amplitudes
-        ]
-    )
-    i50_a = rough_i50(amplitudes, p_up)
+    valid = ~readout.is_set(after_reset)
+    i50_a = rough_i50(batch.write_a, valid & readout.is_set(after_write), valid)
     if i50_a is None:
         raise HilabError(
             f"{device}: the switching probability does not cross one half between "
-            f"{amplitudes[0] * 1e3:.3g} and {amplitudes[-1] * 1e3:.3g} mA"
+            f"{batch.write_a.min() * 1e3:.3g} and {batch.write_a.max() * 1e3:.3g} mA"
         )
-    reset_a = -min(RESET_OVERDRIVE * i50_a, float(amplitudes[-1]) / 0.85)
-    return Located(device, readout, i50_a, reset_a, read_a)
+    limit_a = float(batch.write_a.max()) / 0.85
+    return Located(device, readout, i50_a, -min(RESET_OVERDRIVE * i50_a, limit_a), read_a)
 
 
-def rough_i50(amplitude_a: FloatArray, p_switch: FloatArray) -> float | None:
-    """Where a rising, noisy step crosses one half: the split with fewest contradictions, None without one.
+def rough_i50(write_a: FloatArray, switched: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float | None:
+    """Where a rising step crosses one half: the split of the amplitudes that contradicts fewest frames (N,).
 
-    Amplitudes at which the device was never found reset (nan) lie below the step: a device that does not
-    come up does not go down either.
+    Frames that did not start reset are not valid. They pull towards "below": a pulse too weak to reset the
+    device is mostly too weak to set it. None if the step is not inside.
     """
-    known = np.nan_to_num(p_switch, nan=0.0)
-    below = np.concatenate([[0.0], np.cumsum(known)])
-    above = np.concatenate([np.cumsum((1 - known)[::-1])[::-1], [0.0]])
+    amplitude, place = np.unique(write_a, return_inverse=True)
+    ones = np.bincount(place, switched & valid, minlength=len(amplitude))
+    zeros = np.bincount(place, ~switched & valid, minlength=len(amplitude))
+    zeros = zeros + 0.5 * np.bincount(place, ~valid, minlength=len(amplitude))
+    below = np.concatenate([[0.0], np.cumsum(ones)])
+    above = np.concatenate([np.cumsum(zeros[::-1])[::-1], [0.0]])
     split = int(np.argmin(below + above))
-    if split in (0, len(known)):
+    if split in (0, len(amplitude)):
         return None
-    return float(amplitude_a[split - 1] + amplitude_a[split]) / 2
+    return float(amplitude[split - 1] + amplitude[split]) / 2
+
+
+def closer_batch(devices: Sequence[str], coarse: Mapping[str, Located], timing: Timing) -> FrameBatch:
+    """Reset-write-read frames with amplitudes within 16 % of each device's rough I50."""
+    spread = np.repeat(np.linspace(0.84, 1.16, CLOSER_STEPS), CLOSER_SAMPLES)
+    index = np.repeat(np.arange(len(devices)), len(spread))
+    i50 = np.array([coarse[name].i50_a for name in devices])
+    reset = np.array([coarse[name].reset_a for name in devices])
+    read = np.array([coarse[name].read_a for name in devices])
+    return FrameBatch.of(
+        devices,
+        index,
+        np.tile(spread, len(devices)) * i50[index],
+        reset[index],
+        read[index],
+        reset_width_s=timing.reset_width_s,
+        write_width_s=timing.write_width_s,
+        reset_wait_s=timing.reset_wait_s,
+        read_wait_s=timing.read_wait_s,
+        integration_s=timing.integration_s,
+        verify_reset=True,
+    )
+
+
+def refined(coarse: Located, batch: FrameBatch, readings: FrameReadings, mine: NDArray[np.bool_]) -> Located:
+    """The same device with I50 and reset from the closer frames; as it was if they show no step."""
+    valid = mine & readings.clean & ~coarse.readout.is_set(readings.reset_voltage_v)
+    i50_a = rough_i50(batch.write_a[mine], coarse.readout.is_set(readings.voltage_v)[mine], valid[mine])
+    if i50_a is None:
+        return coarse
+    reset_a = coarse.reset_a * i50_a / coarse.i50_a
+    return Located(coarse.device, coarse.readout, i50_a, reset_a, coarse.read_a)

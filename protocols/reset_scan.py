@@ -123,8 +123,8 @@ class ResetScan(Protocol[ResetScanParams]):
 
 def pick_reset(amplitude_a: np.ndarray, p_low: np.ndarray, required: float) -> float | None:
     """Reset amplitude (negative, A) in the middle of the plateau of P(reset); None if none is good enough."""
-    best = np.nanmax(p_low)
-    if not best >= required:
+    best = np.max(np.nan_to_num(p_low))
+    if best < required:
         return None
     plateau = amplitude_a[p_low >= best - 0.005]
     return -float(np.median(plateau))

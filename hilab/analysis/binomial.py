@@ -49,6 +49,26 @@ def _logistic_terms(
     return k - n * p, weight, weight
 
 
+def lapsed_cloglog(lapse: FloatArray) -> Link:
+    """The cloglog link under a ceiling of 1 - lapse, lapse (D,) between 0 and 1/2: reversals that fail
+    whatever the pulse."""
+    reach = 1.0 - lapse[:, None]
+
+    def probability(eta: FloatArray) -> FloatArray:
+        return np.asarray(reach * _gompertz(eta))
+
+    def terms(eta: FloatArray, k: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        m = np.exp(np.clip(eta, -40, 6))
+        p = np.minimum(reach * -np.expm1(-m), 1 - 1e-12)
+        slope = reach * m * np.exp(-m)
+        pull = k / p - (n - k) / (1 - p)
+        expected = n * slope**2 / (p * (1 - p))
+        observed = (k / p**2 + (n - k) / (1 - p) ** 2) * slope**2 - pull * slope * (1 - m)
+        return pull * slope, expected, observed
+
+    return Link(probability, terms, CLOGLOG.inverse)
+
+
 CLOGLOG = Link(_gompertz, _gompertz_terms, lambda p: np.log(-np.log1p(-p)))
 LOGIT = Link(expit, _logistic_terms, lambda p: np.log(p / (1 - p)))
 

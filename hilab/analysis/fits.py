@@ -12,13 +12,22 @@ logistic unit do not depend on it, Delta and Ic0 do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, norm
 
-from hilab.analysis.binomial import CLOGLOG, LOGIT, Lines, Link, deviance_moments, deviance_terms, fit_lines
+from hilab.analysis.binomial import (
+    CLOGLOG,
+    LOGIT,
+    Lines,
+    Link,
+    deviance_moments,
+    deviance_terms,
+    fit_lines,
+    lapsed_cloglog,
+)
 from hilab.frames import FloatArray
 
 LN2 = float(np.log(2.0))
@@ -62,6 +71,7 @@ class SwitchingFits:
     expected_deviance: FloatArray
     p_value: FloatArray
     reason: tuple[str, ...]
+    lapse: FloatArray = field(default_factory=lambda: np.zeros(1))
 
     @property
     def ok(self) -> NDArray[np.bool_]:
@@ -80,7 +90,7 @@ class SwitchingFits:
         steepness = 4.0 if self.law == "logistic" else 2 / LN2
         offset = 0.0 if self.law == "logistic" else ETA_HALF
         eta = offset + steepness * self.slope_per_a.value[:, None] * (current - self.i50_a.value[:, None])
-        return _link(self.law).probability(eta)
+        return (1 - self.lapse[:, None]) * _link(self.law).probability(eta)
 
 
 def fit_arrhenius(
@@ -91,6 +101,7 @@ def fit_arrhenius(
     width_s: float,
     tau0_s: float = 1e-9,
     drift_a: ArrayLike = 0.0,
+    lapse: ArrayLike = 0.0,
 ) -> SwitchingFits:
     """Fit the Neel-Arrhenius law to k switchings in n samples at write_a, each (A,) or (D, A).
 
@@ -103,7 +114,7 @@ def fit_arrhenius(
         raise ValueError(
             f"the pulse width must exceed tau0 and both be positive, got {width_s} s and {tau0_s} s"
         )
-    return _fit("arrhenius", write_a, k, n, width_s, tau0_s, drift_a)
+    return _fit("arrhenius", write_a, k, n, width_s, tau0_s, drift_a, lapse)
 
 
 def fit_logistic(write_a: ArrayLike, k: ArrayLike, n: ArrayLike, *, width_s: float) -> SwitchingFits:
@@ -131,16 +142,21 @@ def _fit(
     width_s: float,
     tau0_s: float,
     drift_a: ArrayLike,
+    lapse: ArrayLike = 0.0,
 ) -> SwitchingFits:
     amplitude, successes, samples = _checked(write_a, k, n)
     polarity = np.where(np.where(samples > 0, amplitude, 0).sum(axis=1) < 0, -1.0, 1.0)
     current = amplitude * polarity[:, None]
     reasons = [_why_not(*row) for row in zip(current, successes, samples, strict=True)]
-    lines = fit_lines(current, successes, samples, _link(law))
+    missed = np.broadcast_to(np.asarray(lapse, dtype=np.float64), polarity.shape)
+    if not ((missed >= 0) & (missed < 0.5)).all():
+        raise ValueError("lapse is a share of failed reversals, from 0 to below 1/2")
+    link = lapsed_cloglog(missed) if missed.any() else _link(law)
+    lines = fit_lines(current, successes, samples, link)
     reasons = [text or late for text, late in zip(reasons, _late_reasons(lines), strict=True)]
     good = np.array([not text for text in reasons])
     drift = np.broadcast_to(np.asarray(drift_a, dtype=np.float64), good.shape)
-    p = _link(law).probability(lines.eta(current))
+    p = link.probability(lines.eta(current))
     deviance, expected, p_value = _goodness(successes, samples, p)
     half = 0.0 if law == "logistic" else ETA_HALF
     per_b = 0.25 if law == "logistic" else LN2 / 2
@@ -161,6 +177,7 @@ def _fit(
         expected_deviance=np.where(good, expected, np.nan),
         p_value=np.where(good, p_value, np.nan),
         reason=tuple(reasons),
+        lapse=missed,
     )
 
 
