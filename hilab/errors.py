@@ -36,5 +36,5 @@ class DataFileError(HilabError):
     """An input data file (IDX ...) is missing, damaged or of another kind."""
 
 
-class Aborted(Exception):
+class Aborted(Exception):  # noqa: N818 (an order that was followed, not an error)
     """The run was told to stop. Raised inside a protocol's steps, caught by the engine."""

@@ -29,7 +29,7 @@ class Flag(IntFlag):
     TIMEOUT = 32
 
 
-class PlanRefused(Exception):
+class PlanRefused(Exception):  # noqa: N818 (says what happened, and protocols catch it by this name)
     """A batch that must not be played; `reasons` holds every reason, one sentence each."""
 
     def __init__(self, reasons: Sequence[str]):
@@ -151,14 +151,14 @@ class FrameBatch:
         for name, values in (("write_a", write), ("reset_a", reset), ("read_a", read)):
             if not np.isfinite(values).all():
                 raise ValueError(f"{name} holds values that are not finite")
-        times = dict(
-            reset_width_s=reset_width_s,
-            write_width_s=write_width_s,
-            reset_gap_s=reset_gap_s,
-            reset_wait_s=reset_wait_s,
-            read_wait_s=read_wait_s,
-            integration_s=integration_s,
-        )
+        times = {
+            "reset_width_s": reset_width_s,
+            "write_width_s": write_width_s,
+            "reset_gap_s": reset_gap_s,
+            "reset_wait_s": reset_wait_s,
+            "read_wait_s": read_wait_s,
+            "integration_s": integration_s,
+        }
         for name, value in times.items():
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive time in seconds, got {value}")
@@ -259,4 +259,5 @@ class FrameReadings:
     def clean(self) -> NDArray[np.bool_]:
         """(N,) True where a reading may be used as data."""
         spoiled = Flag.OVERLOAD | Flag.COMPLIANCE | Flag.CLIPPED | Flag.MISSING | Flag.TIMEOUT
-        return np.equal(self.flags & np.uint16(int(spoiled)), 0)
+        clean: NDArray[np.bool_] = np.equal(self.flags & np.uint16(int(spoiled)), 0)
+        return clean

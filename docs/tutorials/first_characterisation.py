@@ -25,7 +25,8 @@ def main(out: Path) -> None:
     switching = again.streams["switching"]
     for device in devices:
         mine = switching["device"] == device.encode()
-        for amplitude_a, p_switch in zip(switching["amplitude_a"][mine], switching["p_switch"][mine], strict=True):
+        amplitudes_a, measured = switching["amplitude_a"][mine], switching["p_switch"][mine]
+        for amplitude_a, p_switch in zip(amplitudes_a, measured, strict=True):
             print(f"{device}  {amplitude_a * 1e3:7.4f} mA  {p_switch:5.2f}  {'#' * round(40 * p_switch)}")
         fit = again.results["devices"][device]
         print(f"{device}  I50 = {fit['i50_a'] * 1e3:.4f} +- {fit['i50_error_a'] * 1e3:.4f} mA\n")
