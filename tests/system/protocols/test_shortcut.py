@@ -1,4 +1,4 @@
-"""Surrogate neurons are the vectorised shortcut around the instruments: both must have the same statistics."""
+"""Surrogate neurons, the vectorised shortcut around the instruments, have the same statistics as these."""
 
 from __future__ import annotations
 
