@@ -94,17 +94,31 @@ class BiasSource(Protocol):
 
 @runtime_checkable
 class PulseSource(Protocol):
-    """One rectangular current pulse."""
+    """One rectangular current pulse. Players plan with the attributes and with `pulse_s`."""
+
+    pulse_width_s: tuple[float, float]
+    """Shortest and longest pulse (s)."""
+    compliance_max_v: float
+    """Highest compliance voltage (V) that `configure_pulse` takes."""
+    message_s: float
+    """Cost of one message on the bench's clock (s)."""
 
     def configure_pulse(self, current_max_a: float, compliance_v: float) -> None: ...
     def pulse(self, amplitude_a: float, width_s: float) -> None:
         """Play one pulse and come back when it is over (at most 250 ms of the lock at a time)."""
         ...
 
+    def pulse_s(self, width_s: float) -> float:
+        """Time that `pulse` takes for this width (s), messages included."""
+        ...
+
 
 @runtime_checkable
 class Reader(Protocol):
-    """A voltage."""
+    """A voltage. Players plan with `message_s`, `range_v`, `reading_s` and `noise_v`."""
+
+    message_s: float
+    """Cost of one message on the bench's clock (s)."""
 
     def configure_reader(self, range_v: float, integration_s: float) -> float:
         """Set a fixed range and the integration time; return the integration really used (s)."""
@@ -117,6 +131,29 @@ class Reader(Protocol):
     def noise_v(self, range_v: float, integration_s: float) -> float:
         """Expected rms noise (V) from the driver's sourced table."""
         ...
+
+    def range_v(self, signal_v: float) -> float:
+        """The smallest range (V) that holds a signal of this size; BenchError if none does."""
+        ...
+
+    def reading_s(self, integration_s: float) -> float:
+        """Time that one reading takes (s), without messages."""
+        ...
+
+
+@runtime_checkable
+class ArmSource(Protocol):
+    """A small current through the sensing arms, to see whether their contacts are closed."""
+
+    def set_arm_a(self, current_a: float) -> None:
+        """Force current_a (A) through the arms; the output is switched on with the first call."""
+        ...
+
+    def arm_voltage_v(self) -> float:
+        """Voltage across the arms meanwhile (V); nan on overload."""
+        ...
+
+    def arm_off(self) -> None: ...
 
 
 @runtime_checkable
@@ -147,6 +184,25 @@ class FieldMeter(Protocol):
     """The field at the probe."""
 
     def read_field_t(self) -> float: ...
+
+
+ROLES: Mapping[str, type] = {
+    "pulse_source": PulseSource,
+    "bias_source": BiasSource,
+    "reader": Reader,
+    "arm_source": ArmSource,
+    "switch": Switch,
+    "field_source": FieldSource,
+    "field_meter": FieldMeter,
+}
+"""What a driver must have to take a role of the bench file. A laboratory may add roles of its own."""
+
+
+def lacking(driver: object, role: str) -> tuple[str, ...]:
+    """Methods and attributes of a role in `ROLES` that a driver does not have."""
+    contract = ROLES[role]
+    wanted = {*vars(contract), *contract.__annotations__}
+    return tuple(sorted(name for name in wanted if not name.startswith("_") and not hasattr(driver, name)))
 
 
 class Station(Protocol):

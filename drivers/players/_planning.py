@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from hilab.errors import BenchError
 from hilab.frames import DeviceCard, FloatArray, FrameBatch, IntArray, Load, PlanRefused
+from hilab.roles import Station, lacking
 
 CONTACTS_OHM = 100.0  # two probes or pads on the current line, on top of its nominal resistance
 SIGNAL_MARGIN = 1.5  # of the reader's range over the expected signal
@@ -195,6 +196,19 @@ class Envelope:
             and peaks.reset_a <= min(self.pulse_max_a(device, actual.reset_width_s), highest_a)
             and peaks.read_a <= min(card.limits.read_max_a, highest_a)
         )
+
+
+def missing_roles(station: Station, roles: Sequence[str]) -> str:
+    """Why these roles are not filled: nobody has one, or its driver lacks parts of it; '' if they are."""
+    for role in roles:
+        try:
+            driver = station.role(role)
+        except KeyError:
+            return f"the bench has no {role}"
+        missing = lacking(driver, role)
+        if missing:
+            return f"the driver of the {role} {station.instrument_name(role)!r} has no {', '.join(missing)}"
+    return ""
 
 
 def unknown_devices(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> list[str]:

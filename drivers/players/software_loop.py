@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
+    missing_roles,
     peaks_by_device,
     pulses_by_device,
     refuse,
@@ -25,7 +25,7 @@ from drivers.players._planning import (
     unknown_devices,
 )
 from hilab.frames import Flag, FrameBatch, FramePlan, FrameReadings
-from hilab.roles import Station
+from hilab.roles import BiasSource, PulseSource, Reader, Station
 
 ROLES = ("pulse_source", "bias_source", "reader")
 SETTLE_S = 1e-3  # from the read current to the reading
@@ -40,20 +40,15 @@ class SoftwareLoopPlayer:
 
     def __init__(self, station: Station):
         self._station = station
-        self._source: Any = station.role("pulse_source")
-        self._bias: Any = station.role("bias_source")
-        self._reader: Any = station.role("reader")
+        self._source: PulseSource = station.role("pulse_source")
+        self._bias: BiasSource = station.role("bias_source")
+        self._reader: Reader = station.role("reader")
         self._envelope = Envelope(station.devices)
 
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where the bench has a pulse source, a bias source and a reader."""
-        for role in ROLES:
-            try:
-                station.role(role)
-            except KeyError:
-                return f"the bench has no {role}"
-        return ""
+        return missing_roles(station, ROLES)
 
     # ---- plan ------------------------------------------------------------------------------------
 
@@ -93,19 +88,18 @@ class SoftwareLoopPlayer:
         )
 
     def _limit_v(self, device: str) -> float:
-        return min(self._station.devices[device].limits.voltage_max_v, float(self._source.compliance_max_v))
+        return min(self._station.devices[device].limits.voltage_max_v, self._source.compliance_max_v)
 
     def _range_v(self, device: str, read_a: float) -> float:
-        return float(self._reader.range_v(signal_v(self._station.devices[device], read_a)))
+        return self._reader.range_v(signal_v(self._station.devices[device], read_a))
 
     def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
-        return float(self._reader.noise_v(self._range_v(device, peak.read_a), integration_s))
+        return self._reader.noise_v(self._range_v(device, peak.read_a), integration_s)
 
     def _actual(self, batch: FrameBatch) -> FrameBatch:
         """Bus messages lie between the pulses and lengthen the waits."""
         reset_s, write_s = (
-            float(self._source.pulse_s(width_s)) - width_s
-            for width_s in (batch.reset_width_s, batch.write_width_s)
+            self._source.pulse_s(width_s) - width_s for width_s in (batch.reset_width_s, batch.write_width_s)
         )
         return replace(
             batch,
@@ -115,7 +109,7 @@ class SoftwareLoopPlayer:
         )
 
     def _frame_s(self, actual: FrameBatch, message_s: float) -> float:
-        read_s = READ_MESSAGES * message_s + float(self._reader.reading_s(actual.integration_s))
+        read_s = READ_MESSAGES * message_s + self._reader.reading_s(actual.integration_s)
         resets_s = max(actual.reset_count - 1, 0) * (actual.reset_width_s + actual.reset_gap_s)
         if actual.reset_count:
             resets_s += actual.reset_width_s + actual.reset_wait_s
@@ -156,7 +150,8 @@ class SoftwareLoopPlayer:
         """Limits and reader for one device; the drivers check every level against them again."""
         compliance_v = self._limit_v(device)
         highest_a = max(peak.write_a, peak.reset_a, peak.read_a)
-        self._bias.configure_bias(highest_a if self._bias is self._source else peak.read_a, compliance_v)
+        one_box = self._station.instrument_name("bias_source") == self._station.instrument_name("pulse_source")
+        self._bias.configure_bias(highest_a if one_box else peak.read_a, compliance_v)
         self._source.configure_pulse(highest_a, compliance_v)
         self._reader.configure_reader(self._range_v(device, peak.read_a), batch.integration_s)
 
@@ -187,8 +182,8 @@ class SoftwareLoopPlayer:
         """One reading (V, nan on overload) at the read current, and whether the source was limited."""
         self._bias.set_bias_a(read_a)
         self._station.clock.sleep(SETTLE_S)
-        voltage_v = float(self._reader.read_v())
-        limited = bool(self._bias.in_compliance())
+        voltage_v = self._reader.read_v()
+        limited = self._bias.in_compliance()
         self._bias.bias_off()
         return voltage_v, limited
 
@@ -198,7 +193,7 @@ def _flags(voltage_v: float, limited: bool) -> np.uint16:
     return np.uint16(int(overload) | (int(Flag.COMPLIANCE) if limited else 0))
 
 
-def _width_complaints(source: Any, batch: FrameBatch) -> list[str]:
+def _width_complaints(source: PulseSource, batch: FrameBatch) -> list[str]:
     low_s, high_s = source.pulse_width_s
     return [
         f"{name} = {getattr(batch, name):g} s is outside {low_s:g} to {high_s:g} s of the pulse source"

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from hilab import plugins
 from hilab.bench.connections import connection_problems
 from hilab.bench.file import (
-    ROLES,
     SIM,
     BenchFile,
     DeviceEntry,
@@ -26,6 +25,7 @@ from hilab.bench.file import (
 )
 from hilab.bench.places import Place, describe, lines_of
 from hilab.errors import BenchFileError
+from hilab.roles import ROLES
 
 Problem = tuple[Place, str]
 Raw = dict[str, Any]

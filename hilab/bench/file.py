@@ -15,16 +15,6 @@ SIM = "sim"
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
-ROLES = (
-    "pulse_source",
-    "bias_source",
-    "reader",
-    "arm_source",
-    "switch",
-    "field_source",
-    "field_meter",
-)
-
 
 class Table(BaseModel):
     """A table of the bench file: unknown keys are refused."""

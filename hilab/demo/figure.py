@@ -25,7 +25,7 @@ def draw(survey: Run, training: Run, path: Path) -> None:
     """Draw both runs into a PNG: loops and switching curves above, training below."""
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(13.5, 7.6), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95), hspace=0.04)
+        above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 0.95), hspace=0.04)[:, 0]
         colours = width_colours(survey)
         loops, curves = above.subfigures(1, 2, width_ratios=(1, 1))
         left, right = loops.subplots(1, 2)

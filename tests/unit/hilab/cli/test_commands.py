@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from hilab import plugins
 from hilab.cli.main import run_cli
 from hilab.cli.output import duration
 from hilab.cli.settings import parse_settings
@@ -33,13 +32,6 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
         return code, out, err
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def one_player(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the laboratory's player, whose plan is known."""
-    names = plugins.names
-    monkeypatch.setattr(plugins, "names", lambda group: ["lab"] if group == plugins.PLAYERS else names(group))
 
 
 def blink(path: Path, *more: str | Path) -> tuple[str | Path, ...]:
