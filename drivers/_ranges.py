@@ -45,6 +45,15 @@ def range_for(ranges: Sequence[Range], value: float, who: str, unit: str) -> Ran
     return found
 
 
+def refuse_above(current_a: float, limit_a: float, name: str) -> None:
+    """BenchError if a source is told more than the limit that it was configured with (A)."""
+    if not abs(current_a) <= limit_a * (1 + 1e-9):
+        raise BenchError(
+            f"{name}: {current_a:g} A is above the limit of {limit_a:g} A in force; "
+            "configure the source for this device first"
+        )
+
+
 def noise_at(table: Sequence[Noise], range_v: float, integration_s: float) -> float:
     """Rms noise (V), log-log interpolated in integration time on the smallest range that holds range_v.
 

@@ -20,6 +20,7 @@ from drivers._ranges import (
     KEITHLEY_2636B_VOLTAGE,
     noise_at,
     range_for,
+    refuse_above,
     smallest_range,
 )
 from drivers._tsp_frames import FrameSweep, FrameTimes, Setup
@@ -134,7 +135,7 @@ class Keithley2636B(VisaDriver, Keithley2600):
 
     def set_bias_a(self, current_a: float) -> None:
         """Set the level (A); the output goes on with the first call after `configure_bias` or a pulse."""
-        self._check(current_a)
+        refuse_above(current_a, self._current_max_a, self.name)
         switch_on = "" if self._bias_on else " smua.source.output=1"
         self.write(f"smua.source.leveli={current_a:.9g}{switch_on}")
         self._bias_on = True
@@ -161,7 +162,7 @@ class Keithley2636B(VisaDriver, Keithley2600):
 
     def pulse(self, amplitude_a: float, width_s: float) -> None:
         """One rectangular pulse, timed by the instrument; back when it is over, output off."""
-        self._check(amplitude_a)
+        refuse_above(amplitude_a, self._current_max_a, self.name)
         if not PULSE_WIDTH_S[0] <= width_s <= PULSE_WIDTH_S[1]:
             raise BenchError(
                 f"{self.name}: a pulse of {width_s:g} s is outside {PULSE_WIDTH_S[0]:g} to "
@@ -281,13 +282,6 @@ class Keithley2636B(VisaDriver, Keithley2600):
         chosen = range_for(KEITHLEY_2636B_CURRENT, current_max_a, self.name, "A")
         self._current_max_a, self._compliance_v = abs(current_max_a), compliance_v
         return chosen.full
-
-    def _check(self, current_a: float) -> None:
-        if not abs(current_a) <= self._current_max_a * (1 + 1e-9):
-            raise BenchError(
-                f"{self.name}: {current_a:g} A is above the limit of {self._current_max_a:g} A in force; "
-                "configure the source for this device first"
-            )
 
     def _nplc(self, integration_s: float) -> float:
         nplc = round(integration_s * self.line_hz, 3)

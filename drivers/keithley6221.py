@@ -13,7 +13,7 @@ from pymeasure.instruments.keithley import Keithley6221 as StockKeithley6221
 
 from drivers._link import Link, VisaDriver, ask_through
 from drivers._pulse_delta import PulseDelta
-from drivers._ranges import KEITHLEY_6221_CURRENT, range_for
+from drivers._ranges import KEITHLEY_6221_CURRENT, range_for, refuse_above
 from hilab.errors import BenchError
 
 LIST_CHUNK = 100  # values a command takes [D]
@@ -63,7 +63,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
 
     def set_bias_a(self, current_a: float) -> None:
         """Set the level (A); the output goes on with the first call after `configure_bias` or a pulse."""
-        self._check(current_a)
+        refuse_above(current_a, self._current_max_a, self.name)
         self.write(f":SOUR:CURR {current_a:.9g}")
         if not self._bias_on:
             self.write(":OUTP ON")
@@ -95,7 +95,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
 
         The other half is at zero: it follows a positive pulse and precedes a negative one.
         """
-        self._check(amplitude_a)
+        refuse_above(amplitude_a, self._current_max_a, self.name)
         if not WAVE_WIDTH_S[0] <= width_s <= WAVE_WIDTH_S[1]:
             raise BenchError(
                 f"{self.name}: a pulse of {width_s:g} s is outside {WAVE_WIDTH_S[0]:g} to "
@@ -125,7 +125,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
     def load_list(self, levels_a: Sequence[float], period_s: float) -> None:
         """Load a sweep list of levels (A), each period_s (s) long, in commands of 100 values."""
         for level in (min(levels_a), max(levels_a)):
-            self._check(level)
+            refuse_above(level, self._current_max_a, self.name)
         texts = [f"{level:.7g}" for level in levels_a]
         for start in range(0, len(texts), LIST_CHUNK):
             append = ":APP" if start else ""
@@ -175,13 +175,6 @@ class Keithley6221(VisaDriver, StockKeithley6221):
         chosen = range_for(KEITHLEY_6221_CURRENT, current_max_a, self.name, "A")
         self._current_max_a, self._compliance_v = abs(current_max_a), compliance_v
         return chosen.full
-
-    def _check(self, current_a: float) -> None:
-        if not abs(current_a) <= self._current_max_a * (1 + 1e-9):
-            raise BenchError(
-                f"{self.name}: {current_a:g} A is above the limit of {self._current_max_a:g} A in force; "
-                "configure the source for this device first"
-            )
 
     def _wait_for_wave(self, duration_s: float) -> None:
         self.clock.sleep(duration_s)

@@ -26,6 +26,7 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
+    missing_roles,
     peaks_by_device,
     pulses_by_device,
     quantised,
@@ -64,10 +65,10 @@ class TspPlayer:
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where one 2636B is both the pulse source and the reader."""
-        try:
-            source, reader = station.role("pulse_source"), station.role("reader")
-        except KeyError as missing:
-            return f"the bench has no {missing.args[0] if missing.args else 'role'}"
+        missing = missing_roles(station, ("pulse_source", "reader"))
+        if missing:
+            return missing
+        source, reader = station.role("pulse_source"), station.role("reader")
         if not isinstance(source, Keithley2636B):
             return "the pulse source is no Keithley 2636B"
         return "" if source is reader else "the reader is not the other channel of the same 2636B"

@@ -35,6 +35,7 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
+    missing_roles,
     peaks_by_device,
     pulses_by_device,
     quantised,
@@ -69,10 +70,10 @@ class PulseDeltaPlayer:
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where a 6221 pulses and a 2182A reads. Whether they are cabled shows when a plan is played."""
-        try:
-            source, reader = station.role("pulse_source"), station.role("reader")
-        except KeyError as missing:
-            return f"the bench has no {missing.args[0] if missing.args else 'role'}"
+        missing = missing_roles(station, ("pulse_source", "reader"))
+        if missing:
+            return missing
+        source, reader = station.role("pulse_source"), station.role("reader")
         if not isinstance(source, Keithley6221):
             return "the pulse source is no Keithley 6221"
         return "" if isinstance(reader, Keithley2182A) else "the reader is no Keithley 2182A"

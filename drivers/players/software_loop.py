@@ -150,7 +150,8 @@ class SoftwareLoopPlayer:
         """Limits and reader for one device; the drivers check every level against them again."""
         compliance_v = self._limit_v(device)
         highest_a = max(peak.write_a, peak.reset_a, peak.read_a)
-        one_box = self._station.instrument_name("bias_source") == self._station.instrument_name("pulse_source")
+        name_of = self._station.instrument_name
+        one_box = name_of("bias_source") == name_of("pulse_source")
         self._bias.configure_bias(highest_a if one_box else peak.read_a, compliance_v)
         self._source.configure_pulse(highest_a, compliance_v)
         self._reader.configure_reader(self._range_v(device, peak.read_a), batch.integration_s)
