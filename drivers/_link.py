@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pyvisa
 from pymeasure.adapters import VISAAdapter
 from pymeasure.instruments import Instrument
+from pyvisa.constants import ResourceAttribute
 
 from hilab.errors import BenchError
 from hilab.roles import Clock, Identity, SafeReport
@@ -18,6 +19,7 @@ ANSWER_S = 2.0  # time-out of an ordinary query
 SAFE_ANSWER_S = 0.2  # time-out of a query while the box is made safe
 SAFE_LOCK_S = 0.5  # how long make_safe waits for whoever speaks to the box
 OPEN_S = 0.3  # time-out for opening a session of its own out of band
+CHUNK = 1 << 20  # bytes that one read of the session may bring: a whole answer, not its 20 kB parts
 MAX_ERRORS = 50  # no error queue is longer; protects against a box that repeats itself
 
 LINK_ERRORS = (BenchError, pyvisa.errors.Error, OSError, ValueError)
@@ -60,6 +62,7 @@ class Link(VISAAdapter):
             settings["open_timeout"] = int(1000 * open_s)
         with self._in_words("could not be opened"):
             super().__init__(address, visa_library or "", timeout=int(1000 * ANSWER_S), **settings)
+            self.connection.chunk_size = CHUNK
 
     @contextmanager
     def answers_within(self, seconds: float) -> Iterator[None]:
@@ -92,13 +95,25 @@ class Link(VISAAdapter):
 
     def read_block(self, count: int) -> bytes:
         """The body of an indefinite-length block: '#0', count bytes, terminator."""
-        raw = bytes(self.read_bytes(count + 2 + len(self.terminator)))
+        with self._any_byte():
+            raw = bytes(self.read_bytes(count + 2 + len(self.terminator)))
         if raw[:2] != b"#0" or not raw.endswith(self.terminator.encode()):
             raise BenchError(
                 f"{self.name} at {self.address} sent something else than the expected block of {count} "
                 f"bytes (it starts with {raw[:20]!r}): read its error queue and start it again"
             )
         return raw[2:-1]
+
+    @contextmanager
+    def _any_byte(self) -> Iterator[None]:
+        """In binary data a byte that looks like the terminator ends nothing: one read instead of hundreds."""
+        with self.lock, self._in_words("did not take a setting of its session"):
+            self.connection.set_visa_attribute(ResourceAttribute.termchar_enabled, False)
+        try:
+            yield
+        finally:
+            with suppress(pyvisa.errors.Error):  # of a dead session it does not matter
+                self.connection.set_visa_attribute(ResourceAttribute.termchar_enabled, True)
 
     def _write(self, command: str, **kwargs: Any) -> None:
         with self.lock, self._in_words(f"did not take {_short(command)!r}"):

@@ -151,7 +151,7 @@ class FrameSweep:
     def _start(self, new: str, append: str, numbers: IntArray, readings: int) -> None:
         digits = numbers.tolist()
         lines = [
-            f"{append}({{{','.join(map(str, digits[i : i + NUMBERS_A_MESSAGE]))}}})"
+            f"{append}({_digits(digits[i : i + NUMBERS_A_MESSAGE])})"
             for i in range(0, len(digits), NUMBERS_A_MESSAGE)
         ]
         lines[0] = f"{new} {lines[0]}"
@@ -187,7 +187,7 @@ def _in_compliance(statuses: NDArray[np.float32]) -> BoolArray:
 
 
 def _digits(values: Sequence[int]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
+    return "{" + str(list(values))[1:-1].replace(" ", "") + "}"
 
 
 def _table(values: Sequence[float]) -> str:

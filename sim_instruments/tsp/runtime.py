@@ -30,6 +30,7 @@ PROCESSOR_S = 5.0  # for scripts whose single instructions are long (string oper
 _OF_NUMBERS = b"0123456789.eE+-, \t"  # all that a table of numbers is written with
 _NOT_ONCE = ('"', "'", "[", "--", "function", "for", "while", "repeat")
 _LONG = 200  # characters from which a table of numbers is worth the detour
+_AT_ONCE = 4000  # values that pass between Lua and the host in one call; Lua's stack holds 8000
 _PLACE = re.compile(r'^\[string "[^\n]*?"\]:(\d+): ', re.DOTALL)
 
 Outcome = tuple[Any, ...]
@@ -179,13 +180,17 @@ class TspRuntime:
         if found is None:
             raise TspError("bad argument: a table of numbers expected")
         table, count = found
-        return np.fromiter(table.values(), np.float64, int(count))
+        values = np.empty(int(count))
+        for start in range(0, len(values), _AT_ONCE):
+            stop = min(start + _AT_ONCE, len(values))
+            values[start:stop] = self._tools.part(table, start + 1, stop)
+        return values
 
     def list_of(self, values: Sequence[float]) -> Any:
         """A Lua table 1..n."""
-        table = self._tools.list(*values[:4000])
-        for start in range(4000, len(values), 4000):
-            self._tools.extend(table, *values[start : start + 4000])
+        table = self._tools.list(*values[:_AT_ONCE])
+        for start in range(_AT_ONCE, len(values), _AT_ONCE):
+            self._tools.extend(table, *values[start : start + _AT_ONCE])
         return table
 
     def precision(self, digits: int) -> None:
@@ -298,7 +303,7 @@ def _numbers_in(body: str) -> list[float] | None:
     if body.encode("latin-1").translate(None, _OF_NUMBERS):
         return None
     try:
-        return [float(part) for part in body.split(",")]
+        return list(map(float, body.split(",")))
     except ValueError:
         return None
 

@@ -278,6 +278,9 @@ function tools.numbers(t)
   return copy, count
 end
 
+-- values first..last of a table as they are
+function tools.part(t, first, last) return unpack(t, first, last) end
+
 -- true for 1..n of numbers, and at least one
 function tools.only_numbers(t)
   local count = 0
