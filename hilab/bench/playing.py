@@ -17,6 +17,9 @@ from hilab.roles import Player, Station
 SLACK = 1 + 1e-9
 """A current equal to its limit is allowed, whatever rounding did to it."""
 
+AHEAD = 1000
+"""One part in so many of a device's pulse budget may be counted before it is asked for."""
+
 
 class Playing:
     """Plans batches with the fastest suitable player and plays them, with the wear counted beforehand."""
@@ -63,7 +66,9 @@ class Playing:
     ) -> FrameReadings:
         """Count the pulses, play, and take back those of programmes that were never started."""
         player = self._player(plan.player)
-        self._ledger.debit(plan.pulses)
+        devices = self._station.devices
+        ahead = {name: devices[name].limits.pulses_max // AHEAD for name in plan.pulses}
+        self._ledger.debit(plan.pulses, ahead)
         readings = player.play(plan, on_chunk=on_chunk, stop=stop)
         unplayed = never_started(plan, readings)
         if unplayed.size:
