@@ -46,6 +46,23 @@ class CountingClock:
         return event is not None and event.is_set()
 
 
+class PlannedArms:
+    """A source on the Hall arms that only remembers: its voltage is that of one nominal square."""
+
+    def __init__(self, square_ohm: Callable[[], float]):
+        self._square_ohm = square_ohm
+        self._current_a = 0.0
+
+    def set_arm_a(self, current_a: float) -> None:
+        self._current_a = current_a
+
+    def arm_voltage_v(self) -> float:
+        return self._current_a * self._square_ohm()
+
+    def arm_off(self) -> None:
+        self._current_a = 0.0
+
+
 class PlanningBench:
     """A bench that checks, plans, prices and counts, and touches no instrument.
 
@@ -67,6 +84,7 @@ class PlanningBench:
         self._random = np.random.default_rng(seed)
         self._state = dict.fromkeys(bench.devices, -1.0)
         self._field_t = 0.0
+        self._routed = ""
 
     def __getattr__(self, name: str) -> Any:
         """What describes the bench is the bench's own; whatever would reach an instrument is refused."""
@@ -195,7 +213,20 @@ class PlanningBench:
         self._field_t = 0.0
 
     def route(self, device: str, port: str = "hall") -> None:
-        self._bench.card(device)
+        self._routed = self._bench.card(device).name
+
+    def role(self, name: str) -> Any:
+        """A stand-in for the source on the Hall arms; other instruments cannot be planned."""
+        self._bench.instrument_name(name)  # KeyError naming the role if nobody plays it
+        if name != "arm_source":
+            raise UsageError(
+                f"this protocol drives the {name} itself, which a dry run cannot plan: run it without --dry-run"
+            )
+        return PlannedArms(self._square_ohm)
+
+    def _square_ohm(self) -> float:
+        card = self.devices[self._routed] if self._routed else next(iter(self.devices.values()))
+        return float(card.r_ohm * card.width_m / card.length_m)
 
     def sleep(self, seconds: float) -> None:
         self.clock.sleep(seconds)
