@@ -3,8 +3,9 @@
     python tests/benchmarks/players_check.py
 
 Ideal setting, one device. Half of the frames are written with a pulse that surely switches, half are not
-written, so that every state is known; the read current is lowered until a few per cent are misread. Planned is what the plan says from the
-nominal opening, expected the same for this device's own opening, observed what was counted.
+written, so that every state is known; the read current is lowered until a few per cent are misread. Planned
+is what the plan says from the nominal opening, expected the same for this device's own opening, observed what
+was counted.
 """
 
 from __future__ import annotations
