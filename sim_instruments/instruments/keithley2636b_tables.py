@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,6 +73,7 @@ SCRIPT_S = 93e-6  # a reading called by a script takes this longer: 7000/s at 0.
 SOURCE_S = 66e-6  # a source step that no event paces: 12000 points/s at 0.001 PLC, bench.md 3.2 [M]
 
 
+@lru_cache(maxsize=256)
 def overhead_s(nplc: float) -> float:
     """Time that a reading takes beyond its aperture (s)."""
     return float(np.exp(np.interp(np.log(nplc), _NPLC, _OVERHEAD)))
@@ -79,7 +81,11 @@ def overhead_s(nplc: float) -> float:
 
 def range_for(ranges: tuple[Range, ...], value: float) -> Range | None:
     """The smallest range that holds the value; None if none does."""
-    return next((each for each in ranges if abs(value) <= each.full * OVER_RANGE), None)
+    size = abs(value)
+    for each in ranges:
+        if size <= each.full * OVER_RANGE:
+            return each
+    return None
 
 
 def quantised(values: FloatArray, step: float) -> FloatArray:

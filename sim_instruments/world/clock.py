@@ -56,6 +56,9 @@ class VirtualClock:
         if timeout_s <= 0:
             return False
         with self._condition:
+            if not self._waiters and len(self._registered) <= 1:  # nobody to agree with
+                self._now += timeout_s
+                return event is not None and event.is_set()
             waiter = _Waiter(threading.get_ident(), self._now + timeout_s, event)
             self._waiters.append(waiter)
             try:

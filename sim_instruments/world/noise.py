@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+REMEMBERED = 1000  # values of a table that need not be worked out again
+
 
 @dataclass(frozen=True)
 class NoiseRow:
@@ -34,6 +36,7 @@ class NoiseTable:
             if not row.source:
                 raise ValueError(f"a noise row needs a source, got {row}")
         self.rows = tuple(rows)
+        self._known: dict[tuple[float, float], float] = {}
         self._curves = {}
         for span in sorted({row.range for row in rows}):
             mine = sorted((row.integration_s, row.rms) for row in rows if row.range == span)
@@ -49,6 +52,14 @@ class NoiseTable:
 
     def rms(self, span: float, integration_s: float) -> float:
         """rms noise of one reading on range `span` with this integration time."""
+        key = span, integration_s
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = self._rms(span, integration_s)
+        return self._known[key]
+
+    def _rms(self, span: float, integration_s: float) -> float:
         if not (span > 0 and integration_s > 0):
             raise ValueError(f"range and integration must be positive, got {span} and {integration_s}")
         log_time = float(np.log(integration_s))
