@@ -35,6 +35,7 @@ _PLACE = re.compile(r'^\[string "[^\n]*?"\]:(\d+): ', re.DOTALL)
 
 Outcome = tuple[Any, ...]
 _DONE, _PENDING, _FAILED = 0, 1, 2
+_NOTHING: Outcome = (_DONE, None)
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ class TspRuntime:
                 return _FAILED, str(error)
             except TypeError as error:
                 return _FAILED, f"wrong number or type of arguments ({error})"
+            if result is None:
+                return _NOTHING
             if isinstance(result, Wait):
                 self.wait_until_s = result.until_s
                 return _PENDING, self._guard(result.then)
