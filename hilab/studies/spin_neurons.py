@@ -67,8 +67,25 @@ FULL = Size(
 QUICK = Size(
     2,
     {"points": 13, "trials": 50, "rounds": 2, "loop_points": 25},
-    {"draws": 3, "test_images": 300, "images": 2000, "epochs": 3, "trials": 50, "points": 13},
-    {"images": 1000, "epochs": 2, "test_images": 1000, "epoch_test_images": 0, "trials": 50},
+    {
+        "absolute_a": [44e-6],
+        "relative": [0.04],
+        "draws": 8,
+        "test_images": 200,
+        "images": 3000,
+        "epochs": 3,
+        "trials": 50,
+        "points": 13,
+    },
+    {
+        "images": 1500,
+        "epochs": 3,
+        "batch_size": 25,
+        "learning_rate": 3e-3,
+        "test_images": 1000,
+        "epoch_test_images": 0,
+        "trials": 50,
+    },
 )
 
 
@@ -97,6 +114,8 @@ def reproduce(*, quick: bool, json: bool) -> int:
         write_json({"system": SYSTEM, "rows": rows, "training": losses, "runs": results, "quick": quick})
     else:
         tell(rows, losses)
+        if quick:
+            write_table([["quick: too few images and seeds for a verdict on training"]])
     say(f"done in {duration(time.monotonic() - began)}; run files in {OUT}")
     return 0
 
