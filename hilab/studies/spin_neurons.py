@@ -79,7 +79,7 @@ QUICK = Size(
     },
     {
         "images": 1500,
-        "epochs": 3,
+        "epochs": 2,
         "batch_size": 25,
         "learning_rate": 3e-3,
         "test_images": 1000,
