@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers._ranges import KEITHLEY_2636B_CURRENT, KEITHLEY_2636B_VOLTAGE, Range, smallest_range
-from drivers._tsp_frames import FrameTimes, Setup, SweepData, SweepState
+from drivers._tsp_frames import Setup, SweepData, SweepState
 from drivers.keithley2636b import COMPLIANCE_MAX_V, NPLC, Keithley2636B
 from drivers.players._planning import (
     BYTES_PER_S,
@@ -167,6 +167,8 @@ class TspPlayer:
         """
         readings = FrameReadings.missing(len(plan.batch))
         shape = frame_shape(plan.actual)
+        times = shape.times()
+        read_a = float(np.abs(plan.actual.read_a).max())
         ranges = self._ranges_again(plan.actual)
         done = 0
         for load in plan.loads:
@@ -175,7 +177,7 @@ class TspPlayer:
             self._station.route(load.device)
             frames = plan.order[load.start : load.stop]
             self._driver.reader_taken()
-            self._driver.sweep.configure(*self._programme(load.device, plan.actual, ranges, shape))
+            self._driver.sweep.configure(self._setup(load.device, read_a, plan.actual, ranges), times)
             start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
             state = self._await_end(len(frames), shape, start_s, stop)
             data = self._driver.sweep.fetch(state)
@@ -196,17 +198,13 @@ class TspPlayer:
             ranges[device] = chosen
         return ranges
 
-    def _programme(
-        self, device: str, actual: FrameBatch, ranges: Mapping[str, Range], shape: FrameShape
-    ) -> tuple[Setup, FrameTimes]:
-        read_a = float(np.abs(actual.read_a).max())
-        setup = Setup(
+    def _setup(self, device: str, read_a: float, actual: FrameBatch, ranges: Mapping[str, Range]) -> Setup:
+        return Setup(
             ranges[device].full,
             self._limit_v(device),
             self._reader_range_v(device, read_a),
             actual.integration_s * self._driver.line_hz,
         )
-        return setup, shape.times()
 
     def _start(self, load: FrameBatch, step_a: float, shape: FrameShape) -> float:
         """Upload a load and start it; the time of the first pulse's start (s)."""

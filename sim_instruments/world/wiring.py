@@ -9,6 +9,7 @@ from typing import Any
 Pad = tuple[str, str]  # (device, port)
 PORTS = ("current", "hall", "longitudinal")
 ENVIRONMENT = ("coil", "field.perpendicular", "field.in_plane")
+REMEMBERED = 500  # states of the relays whose connections are kept
 CARDS = {"7011": (("A", 1, 10), ("B", 11, 20), ("C", 21, 30), ("D", 31, 40))}  # bank, first, last channel
 
 
@@ -62,6 +63,7 @@ class Wiring:
         for device, ports in pads.items():
             self._add_pads(device, ports)
         self._closed: set[str] = set()
+        self._seen: dict[frozenset[str], Mapping[str, tuple[Pad, ...]]] = {}
         self.connections = self._connect()
 
     @property
@@ -109,6 +111,15 @@ class Wiring:
         self.connections = self._connect()
 
     def _connect(self) -> Mapping[str, tuple[Pad, ...]]:
+        """What each terminal reaches with these relays; the usual states come again and again."""
+        state = frozenset(self._closed)
+        if state not in self._seen:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[state] = self._connected()
+        return self._seen[state]
+
+    def _connected(self) -> Mapping[str, tuple[Pad, ...]]:
         behind: dict[str, list[Pad]] = {}
         for name in sorted(self._closed):
             pad = self._place.get(name)
