@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import numpy as np
 
 from hilab.engine.messages import Column, Message, Reading
-from hilab.errors import UsageError
+from hilab.errors import BenchError, UsageError
 from hilab.frames import FrameBatch, FrameReadings
 
 if TYPE_CHECKING:
@@ -49,6 +49,18 @@ def read_currents(
     if read_a is not None:
         return np.full(len(devices), read_a)
     return np.array([fraction * bench.devices[name].limits.read_max_a for name in devices])
+
+
+def check_reads(bench: Bench, devices: Sequence[str], currents: np.ndarray) -> None:
+    """BenchError naming every device whose read current (D,) is above what it may be read with."""
+    bad = [
+        f"{name}: a read of {current_a * 1e3:.4g} mA is above its envelope of "
+        f"{bench.devices[name].limits.read_max_a * 1e3:.4g} mA (read_max_a)"
+        for name, current_a in zip(devices, currents, strict=True)
+        if not abs(current_a) <= bench.devices[name].limits.read_max_a * (1 + 1e-9)
+    ]
+    if bad:
+        raise BenchError("\n".join(bad))
 
 
 def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "frames") -> Reading:

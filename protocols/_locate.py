@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,6 +100,30 @@ def alternating_batch(
         integration_s=timing.integration_s,
         verify_reset=True,
     )
+
+
+def check_frames(
+    bench: Bench,
+    devices: Sequence[str],
+    read_a: float | None,
+    timing: Timing,
+    *,
+    write_a: Sequence[float] = (),
+    reset_a: float | None = None,
+) -> None:
+    """PlanRefused, with every reason, where the bench cannot play the frames of such a measurement.
+
+    Looks at the scan that finds the devices, and at the amplitudes that were asked for. Plays nothing.
+    """
+    currents = read_currents(bench, devices, read_a)
+    bench.plan(alternating_batch(bench, devices, np.array([0.3, 0.85]), 1, currents, timing))
+    weak = np.array([0.3])
+    for amplitude_a in (min(write_a), max(write_a)) if write_a else ():
+        batch = alternating_batch(bench, devices, weak, 1, currents, timing)
+        bench.plan(replace(batch, write_a=np.full(len(batch), amplitude_a)))
+    if reset_a is not None:
+        batch = alternating_batch(bench, devices, weak, 1, currents, timing)
+        bench.plan(replace(batch, reset_a=np.full(len(batch), reset_a)))
 
 
 def locate(

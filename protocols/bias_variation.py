@@ -12,9 +12,11 @@ from pydantic import Field, field_validator
 from hilab.analysis.survey import check_claim
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol
-from protocols._calibration import Calibrated, CalibrationParams, calibrate
+from protocols._calibration import Calibrated, calibrate
 from protocols._common import FRAME_COLUMNS, Steps, chosen_devices
 from protocols._fitting import FIT_COLUMNS
+from protocols._images import ImageParams
+from protocols._locate import check_frames
 from protocols._sigmoid import SWITCHING_COLUMNS
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ Kind = Literal["absolute", "relative", "as-drawn"]
 FEWEST_WIDTHS = 3
 
 
-class BiasVariationParams(CalibrationParams):
+class BiasVariationParams(ImageParams):
     """What bias_variation can be told."""
 
     kinds: list[Kind] = Field(
@@ -35,7 +37,6 @@ class BiasVariationParams(CalibrationParams):
     absolute_a: list[float] = Field([22e-6, 44e-6], min_length=1, description="rms absolute bias errors")
     relative: list[float] = Field([0.02, 0.04], min_length=1, description="rms errors relative to I50")
     draws: int = Field(6, ge=2, le=1000, description="draws of the error for each width and size")
-    images: int = Field(10_000, ge=1, le=60_000, description="images the network is trained on, in software")
     test_images: int = Field(1000, ge=1, le=10_000, description="test images of each draw")
     epochs: int = Field(5, ge=1, le=1000, description="passes over the training images")
     hidden: int = Field(100, ge=1, le=10_000, description="hidden neurons")
@@ -78,11 +79,14 @@ class BiasVariation(Protocol[BiasVariationParams]):
             "frames": FRAME_COLUMNS,
         }
 
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        check_frames(bench, chosen_devices(bench, params.devices), params.read_a, params.timing())
+
     def steps(self, bench: Bench) -> Iterator[Message]:
-        from hilab.learning.idx import load_mnist
 
         params = self.params
-        data = load_mnist(train_images=params.images, test_images=params.test_images)
+        data = params.load()
         devices = chosen_devices(bench, params.devices)
         calibrated = yield from calibrate(bench, devices, params, self.random("calibration order"))
         trained = yield from self._software(data)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
-from protocols._common import chosen_devices, device_column
+from protocols._common import check_reads, chosen_devices, device_column, read_currents
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -28,7 +28,7 @@ class ContactCheckParams(ProtocolParams):
         1e-6, gt=0, le=1e-4, description="current through the Hall arms (continuity)"
     )
     integration_s: float = Field(0.02, gt=0, le=1, description="integration of one reading")
-    tap_distance_m: float = Field(20e-6, gt=0, description="distance of the longitudinal taps")
+    tap_distance_m: float = Field(20e-6, gt=0, le=1, description="distance of the longitudinal taps")
     tolerance: float = Field(
         0.3, gt=0, lt=1, description="accepted relative deviation of the four-wire resistance from nominal"
     )
@@ -36,6 +36,9 @@ class ContactCheckParams(ProtocolParams):
         2e3, gt=0, description="largest accepted resistance of both contacts together"
     )
     arm_max_ohm: float = Field(1e5, gt=0, description="largest accepted resistance of the Hall arms")
+
+
+CONTACT_READ_FRACTION = 0.1  # of the device's read limit
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,12 @@ class ContactCheck(Protocol[ContactCheckParams]):
             }
         }
 
+    def check(self, bench: Bench) -> None:
+        devices = chosen_devices(bench, self.params.devices)
+        check_reads(
+            bench, devices, read_currents(bench, devices, self.params.current_a, CONTACT_READ_FRACTION)
+        )
+
     def steps(self, bench: Bench) -> Iterator[Message]:
         devices = chosen_devices(bench, self.params.devices)
         verdicts = {}
@@ -98,7 +107,7 @@ class ContactCheck(Protocol[ContactCheckParams]):
 def check_device(bench: Bench, device: str, params: ContactCheckParams) -> Contacts:
     """All contact measurements on one device."""
     card = bench.devices[device]
-    current_a = params.current_a or 0.1 * card.limits.read_max_a
+    current_a = params.current_a or CONTACT_READ_FRACTION * card.limits.read_max_a
     along = bench.read_port(device, "longitudinal", current_a, integration_s=params.integration_s)
     across = bench.read_port(device, "hall", current_a, integration_s=params.integration_s)
     r_two = np.nan if along.source_v is None else along.source_v / current_a

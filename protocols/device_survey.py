@@ -14,7 +14,7 @@ from hilab.engine.messages import Column, Message, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from protocols._common import FRAME_COLUMNS, chosen_devices
 from protocols._fitting import FIT_COLUMNS, fit_sigmoids
-from protocols._locate import Timing, locate
+from protocols._locate import Timing, check_frames, locate
 from protocols._sigmoid import SWITCHING_COLUMNS, amplitudes_around, measure_sigmoids
 from protocols.hysteresis_current import CURRENT_LOOP_COLUMNS, HysteresisCurrentParams, current_loops
 from protocols.hysteresis_field import FIELD_LOOP_COLUMNS, HysteresisFieldParams, field_loops
@@ -67,6 +67,13 @@ class DeviceSurvey(Protocol[SurveyParams]):
             "frames": FRAME_COLUMNS,
         }
         return {name: columns for name, columns in wanted.items() if columns is not None}
+
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        timing = Timing(params.reset_width_s, params.write_width_s, integration_s=params.integration_s)
+        check_frames(bench, chosen_devices(bench, params.devices), None, timing)
+        if params.field_loop:
+            bench.check_field(params.field_max_t)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params

@@ -12,9 +12,11 @@ from pydantic import Field
 from hilab.engine.messages import Checkpoint, Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol
 from hilab.errors import HilabError
-from protocols._calibration import Calibrated, CalibrationParams, calibrate
+from protocols._calibration import Calibrated, calibrate
 from protocols._common import FRAME_COLUMNS, chosen_devices
 from protocols._fitting import FIT_COLUMNS
+from protocols._images import ImageParams
+from protocols._locate import check_frames
 from protocols._sigmoid import SWITCHING_COLUMNS
 
 if TYPE_CHECKING:
@@ -38,15 +40,13 @@ Arm = Literal[
 ]
 
 
-class HilTrainingParams(CalibrationParams):
+class HilTrainingParams(ImageParams):
     """What hil_training can be told."""
 
     arms: list[Arm] = Field(
         ["software", "hil_calibrated_backward"], min_length=1, description="what is compared"
     )
     hidden: int = Field(100, ge=1, le=10_000, description="hidden neurons")
-    images: int = Field(10_000, ge=1, le=60_000, description="images trained on")
-    test_images: int = Field(10_000, ge=1, le=10_000, description="test images")
     epochs: int = Field(10, ge=1, le=1000, description="passes over the training images")
     batch_size: int = Field(100, ge=1, le=10_000, description="images of a mini-batch")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="of Adam")
@@ -105,12 +105,22 @@ class HilTraining(Protocol[HilTrainingParams]):
         """Bytes of one mini-batch's outcomes, eight to a byte."""
         return -(-self.params.batch_size * self.params.hidden // 8)
 
-    def steps(self, bench: Bench) -> Iterator[Message]:
+    def check(self, bench: Bench) -> None:
         from hilab.learning.arms import in_order
-        from hilab.learning.idx import load_mnist
 
         params = self.params
-        data = load_mnist(train_images=params.images, test_images=params.test_images)
+        devices = chosen_devices(bench, params.devices)
+        arms = [arm for arm in in_order(tuple(params.arms)) if arm.uses_devices]
+        if any("nominal" in (arm.forward, arm.backward) for arm in arms):
+            _demand_nominal(bench, devices)
+        if arms:
+            check_frames(bench, devices, params.read_a, params.timing())
+
+    def steps(self, bench: Bench) -> Iterator[Message]:
+        from hilab.learning.arms import in_order
+
+        params = self.params
+        data = params.load()
         arms = in_order(tuple(params.arms))
         devices = chosen_devices(bench, params.devices)
         calibrated: Calibrated | None = None

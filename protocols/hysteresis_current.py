@@ -13,6 +13,7 @@ from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.frames import FrameBatch
 from protocols._common import Steps, chosen_devices, read_currents
+from protocols._locate import Timing, check_frames
 from protocols.hysteresis_field import loop_figures
 
 if TYPE_CHECKING:
@@ -51,6 +52,17 @@ class HysteresisCurrent(Protocol[HysteresisCurrentParams]):
 
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         return {"current_loop": CURRENT_LOOP_COLUMNS}
+
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        timing = Timing(
+            params.write_width_s,
+            params.write_width_s,
+            read_wait_s=params.read_wait_s,
+            integration_s=params.integration_s,
+        )
+        asked = () if params.current_max_a is None else (params.current_max_a,)
+        check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing, write_a=asked)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         figures = yield from current_loops(bench, self.params)

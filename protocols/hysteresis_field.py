@@ -11,7 +11,7 @@ from pydantic import Field
 from hilab.analysis.hysteresis import HysteresisLoop, analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
-from protocols._common import Steps, chosen_devices, device_column, read_currents
+from protocols._common import Steps, check_reads, chosen_devices, device_column, read_currents
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -46,6 +46,11 @@ class HysteresisField(Protocol[HysteresisFieldParams]):
 
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         return {"field_loop": FIELD_LOOP_COLUMNS}
+
+    def check(self, bench: Bench) -> None:
+        devices = chosen_devices(bench, self.params.devices)
+        check_reads(bench, devices, read_currents(bench, devices, self.params.read_a, FIELD_READ_FRACTION))
+        bench.check_field(self.params.field_max_t)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         figures = yield from field_loops(bench, self.params)

@@ -14,7 +14,7 @@ from hilab.engine.messages import Column, Message, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from protocols._common import FRAME_COLUMNS, chosen_devices
 from protocols._fitting import FIT_COLUMNS, fit_sigmoids
-from protocols._locate import Timing, locate
+from protocols._locate import Timing, check_frames, locate
 from protocols._sigmoid import SWITCHING_COLUMNS, Sigmoid, amplitudes_around, measure_sigmoids
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ class PulseWidthDependence(Protocol[PulseWidthParams]):
 
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         return {"switching": SWITCHING_COLUMNS, "fits": FIT_COLUMNS, "frames": FRAME_COLUMNS}
+
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        for width_s in params.widths_s:
+            timing = Timing(params.reset_width_s, width_s, integration_s=params.integration_s)
+            check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params

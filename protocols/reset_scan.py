@@ -13,7 +13,7 @@ from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.frames import FrameBatch
 from protocols._common import FRAME_COLUMNS, Steps, chosen_devices, device_column, frame_reading
-from protocols._locate import Located, Timing, locate
+from protocols._locate import Located, Timing, check_frames, locate
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -62,6 +62,11 @@ class ResetScan(Protocol[ResetScanParams]):
             },
             "frames": FRAME_COLUMNS,
         }
+
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        timing = Timing(reset_width_s=params.reset_width_s, integration_s=params.integration_s)
+        check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params

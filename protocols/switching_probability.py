@@ -12,7 +12,7 @@ from hilab.engine.messages import Column, Message, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
 from protocols._common import FRAME_COLUMNS, chosen_devices
 from protocols._fitting import FIT_COLUMNS, fit_sigmoids
-from protocols._locate import Located, Timing, locate
+from protocols._locate import Located, Timing, check_frames, locate
 from protocols._sigmoid import SWITCHING_COLUMNS, amplitudes_around, measure_sigmoids
 
 if TYPE_CHECKING:
@@ -79,6 +79,18 @@ class SwitchingProbability(Protocol[SwitchingParams]):
 
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         return {"switching": SWITCHING_COLUMNS, "fits": FIT_COLUMNS, "frames": FRAME_COLUMNS}
+
+    def check(self, bench: Bench) -> None:
+        params = self.params
+        devices = chosen_devices(bench, params.devices)
+        check_frames(
+            bench,
+            devices,
+            params.read_a,
+            params.timing(),
+            write_a=params.amplitudes_a,
+            reset_a=params.reset_a,
+        )
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params

@@ -54,6 +54,8 @@ def read_bench_file(path: str | Path, overrides: Mapping[str, Any] | None = None
             "at end of document", f"at line {len(text.splitlines())}, the end of the file"
         )
         raise BenchFileError(f"{path} is no valid TOML: {where}") from error
+    except RecursionError:
+        raise BenchFileError(f"{path} is no bench file: its values are nested too deeply") from None
     for key, value in (overrides or {}).items():
         _override(raw, key, value)
     merged = _merged(raw)

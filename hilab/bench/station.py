@@ -218,6 +218,10 @@ class Bench:
         control.refuse(field_t, self.devices.values())
         return control.set(field_t, tolerance_t, timeout_s)
 
+    def check_field(self, field_t: float) -> None:
+        """BenchError if `set_field` would refuse this field (T); nothing is sent."""
+        self._need_field().refuse(field_t, self.devices.values())
+
     def field_off(self) -> None:
         """Ramp the field to zero and switch the coil supply off."""
         self._need_field().off()

@@ -27,6 +27,14 @@ class RunFailedError(HilabError):
         return self.run.exit_code
 
 
+class RunLostError(HilabError):
+    """The run ended, the bench was made safe, but the run file could not be completed (a full disk)."""
+
+    def __init__(self, message: str, *, verified: bool):
+        super().__init__(message)
+        self.exit_code = 1 if verified else 4
+
+
 class Caught:
     """Context manager that keeps whatever leaves its block, so that what must follow follows.
 

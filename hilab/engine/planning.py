@@ -220,7 +220,8 @@ class PlanningBench:
         self._bench.instrument_name(name)  # KeyError naming the role if nobody plays it
         if name != "arm_source":
             raise UsageError(
-                f"this protocol drives the {name} itself, which a dry run cannot plan: run it without --dry-run"
+                f"this protocol drives the {name} itself, which a dry run cannot plan: "
+                "run it without --dry-run"
             )
         return PlannedArms(self._square_ohm)
 

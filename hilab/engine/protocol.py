@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from hilab.engine.messages import Column, Message
 
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 
 
 class ProtocolParams(BaseModel):
-    """Typed parameters: unknown keys are refused, every field has a description and a unit in its name."""
+    """Typed parameters: unknown keys are refused, every field has a description and a unit in its name.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite, and true and false are no numbers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (wanted, *get_args(wanted)):
+            raise ValueError("true and false are not meant here")
+        return value
 
 
 ParamsT = TypeVar("ParamsT", bound=ProtocolParams)
@@ -47,6 +58,13 @@ class Protocol(Generic[ParamsT]):
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         """The streams (tables) this run will write: name -> column name -> Column."""
         raise NotImplementedError
+
+    def check(self, bench: Bench) -> None:
+        """Refuse what this bench cannot or must not do, before anything is started or written.
+
+        Called once with the opened bench; nothing may be sent to an instrument. Raises UsageError, BenchError
+        or PlanRefused (as `bench.plan` does).
+        """
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         """The procedure itself."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hilab.engine.claims import claim, release
 from hilab.engine.notices import RunEnded, RunStarted, Subscriber
-from hilab.engine.outcome import Caught, RunFailedError, all_verified, describe, ended_as
+from hilab.engine.outcome import Caught, RunFailedError, RunLostError, all_verified, describe, ended_as
 from hilab.engine.params import checked_params, find_protocol
 from hilab.engine.planning import dry_run as planned
 from hilab.engine.protocol import Protocol, ProtocolParams
@@ -136,6 +136,7 @@ class Engine:
         streams = self._protocol.streams()
         claim(self._bench)
         with Caught() as opening:
+            self._protocol.check(self._bench)
             self._writer = self._open(self._info(), streams)
         if opening.error is not None:
             release(self._bench)
@@ -240,6 +241,12 @@ class Engine:
         )
 
     def _result(self, interrupt: BaseException | None) -> Run:
+        if self._writer.failed:
+            raise RunLostError(
+                f"{self._protocol.name} {self._status}: {self._reason}; the run file "
+                f"{self._writer.path} holds what was published until then",
+                verified=self._verified,
+            )
         recorded = load_run(self._writer.path)
         if recorded.status != self._status:  # the end could not be written
             recorded = dataclasses.replace(

@@ -14,7 +14,6 @@ import json
 import math
 import os
 import socket
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,14 +28,14 @@ from numpy.typing import NDArray
 from hilab.errors import RunFileError
 from hilab.roles import SafeReport
 from hilab.store.state import decode_state
-from hilab.store.swmr import slot_payload
+from hilab.store.swmr import SUPERBLOCK, slot_payload
 from hilab.store.writer import FORMAT
 
 if TYPE_CHECKING:
     import xarray
 
 SILENCE_S = 60.0  # a writer that has said nothing for so long does not live
-_SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, consistency flags, end of file (version 3)
+
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
@@ -72,10 +71,10 @@ def _is_growing(path: Path) -> bool:
     that a damaged file would seem to hang. A file that was cut short is therefore refused before.
     """
     with path.open("rb") as file:
-        head = file.read(_SUPERBLOCK.size)
-    if len(head) < _SUPERBLOCK.size:
+        head = file.read(SUPERBLOCK.size)
+    if len(head) < SUPERBLOCK.size:
         raise ValueError("it is too short")
-    signature, version, flags, end = _SUPERBLOCK.unpack(head)
+    signature, version, flags, end = SUPERBLOCK.unpack(head)
     if signature != b"\x89HDF\r\n\x1a\n":
         raise ValueError("it is no HDF5 file")
     growing = version == 3 and bool(flags & 1)

@@ -10,11 +10,14 @@ write is with the operating system when it returns and a count never runs ahead 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ GROWTH_ROWS = 1024
 SLOT_CHUNK = 1 << 16
 CHUNK_BYTES = 1 << 20
 SLOT_HEAD = struct.Struct("<8sQQII")  # magic, sequence, length, CRC32 of the payload, CRC32 of what precedes
+SUPERBLOCK = struct.Struct("<8sB2xB16xQ")  # signature, version, consistency flags, end of file (version 3)
+MOST_HOLE = 64 << 20
 SLOT_MAGIC = b"hilabsl1"
 
 
@@ -51,6 +56,7 @@ class SwmrFile:
         except OSError as error:
             raise RunFileError(f"cannot create the run file {path}: {error}") from error
         self._started = False
+        self._failed = False  # a write did not reach the disk
         self._tables: list[Table] = []
         self._parts: list[Table | Cell | Slots] = []
         self._rows = Cell("rows")
@@ -111,9 +117,13 @@ class SwmrFile:
     def append(self, blocks: Sequence[tuple[Table, Mapping[str, NDArray[Any]]]]) -> None:
         """Write one block of rows to each of the tables and make them durable against a kill."""
         grown = False
-        for table, columns in blocks:
-            grown |= table.write(columns)
-        self._file.flush()
+        try:
+            for table, columns in blocks:
+                grown |= table.write(columns)
+            self._file.flush()
+        except (OSError, RuntimeError):
+            self._failed = True
+            raise
         if grown:
             self.note_size()
         self._rows.write([table.rows for table in self._tables])
@@ -122,14 +132,36 @@ class SwmrFile:
         """Store how long the file is, by which readers know if an unclosed file was cut short."""
         self._size.write(os.stat(self._path).st_size)
 
+    @property
+    def failed(self) -> bool:
+        """True once a write did not reach the disk: do not open the file again in this process."""
+        return self._failed
+
     def trim(self) -> None:
         """Cut every column to its valid rows, so that any HDF5 program sees just the data."""
+        if self._failed:
+            return
         self._size.write(0)  # closing makes the file shorter
         for table in self._tables:
             table.trim()
         self._file.flush()
 
     def close(self) -> None:
+        """After a failed write HDF5 cannot close the file properly; what was committed stays readable."""
+        if not self._failed:
+            self._let_go()
+            return
+        hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None  # h5py prints a page
+        try:
+            with suppress(OSError, RuntimeError):
+                self._let_go()
+            gc.collect()
+        finally:
+            sys.unraisablehook = hook
+        with suppress(OSError, struct.error):
+            _reach_stated_end(self._path)
+
+    def _let_go(self) -> None:
         for part in self._parts:
             part.unbind()
         self._file.close()
@@ -153,6 +185,14 @@ def _open_for_writing(path: Path) -> Any:
     access.set_cache(elements, slots, 0, preemption)
     mode = h5py.h5f.ACC_RDWR | h5py.h5f.ACC_SWMR_WRITE
     return h5py.File(h5py.h5f.open(os.fsencode(path), mode, access))
+
+
+def _reach_stated_end(path: Path) -> None:
+    """Make a file that the disk had no room for as long as its head says, with a hole that takes no room."""
+    with path.open("rb") as raw:
+        end = SUPERBLOCK.unpack(raw.read(SUPERBLOCK.size))[3]
+    if path.stat().st_size < end < MOST_HOLE + path.stat().st_size:
+        os.truncate(path, end)
 
 
 class Table:

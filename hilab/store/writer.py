@@ -265,8 +265,14 @@ class RunWriter:
     def _write(self, blocks: list[tuple[Table, Columns]]) -> None:
         try:
             self._file.append(blocks)
-        except OSError as error:
-            raise RunFileError(f"cannot write to {self.path}: {error}; is the disk full?") from error
+        except (OSError, RuntimeError) as error:
+            reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+            raise RunFileError(f"cannot write to {self.path}: {reason}; is the disk full?") from error
+
+    @property
+    def failed(self) -> bool:
+        """True once something could not be written; what was committed before is in the file."""
+        return self._file.failed
 
     def _refuse_closed(self) -> None:
         if self._closed:

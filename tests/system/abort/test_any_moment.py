@@ -16,20 +16,21 @@ MEANS = ("abort", "ctrl-c", "interrupt", "error")
 SWITCHING = {"devices": ["w4_d1"], "points": 5, "trials": 2, "rounds": 1}
 LOOP = {"devices": ["w2_d1"], "points": 5, "field_max_t": 0.01}
 CASES = {
-    # exchanges that the run takes (rounded up), and how many of them are struck here
-    ("sot_fast", "switching_probability"): (SWITCHING, 130, 8),
-    ("sot_fast", "hysteresis_field"): (LOOP, 900, 8),
-    ("sot_classic", "switching_probability"): (SWITCHING, 1500, 8),
-    ("sot_classic", "hysteresis_field"): (LOOP, 900, 8),
+    ("sot_fast", "switching_probability"): SWITCHING,
+    ("sot_fast", "hysteresis_field"): LOOP,
+    ("sot_classic", "switching_probability"): SWITCHING,
+    ("sot_classic", "hysteresis_field"): LOOP,
 }
+FEW = 8
 SWEEP = int(os.environ.get("HILAB_ABORT_SWEEP", "0"))
 
 
 @pytest.mark.parametrize(("name", "protocol"), CASES)
 def test_stopped_at_any_exchange(name: str, protocol: str, strike_and_check: Callable[..., Any]) -> None:
-    params, exchanges, few = CASES[name, protocol]
+    params = CASES[name, protocol]
+    exchanges = strike_and_check(name, protocol, params, 0, "error").exchanges
     random = np.random.default_rng([1, *map(ord, name + protocol)])
-    moments = np.sort(random.choice(np.arange(1, exchanges), SWEEP or few, replace=exchanges < SWEEP))
+    moments = np.sort(random.choice(np.arange(1, exchanges), SWEEP or FEW, replace=exchanges < SWEEP))
     struck = live = 0
     longest_s = 0.0
     for number, at in enumerate(moments):

@@ -1,4 +1,4 @@
-"""Commands on simulated benches whose links are broken on purpose; the twin is kept for a look at the truth."""
+"""Commands on simulated benches whose links are broken on purpose, and the twin for a look at the truth."""
 
 from __future__ import annotations
 

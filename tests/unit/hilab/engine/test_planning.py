@@ -78,8 +78,10 @@ def test_limits_hold_in_a_dry_run_as_in_a_run(planning, batch, limits):
 
 
 def test_what_a_dry_run_cannot_plan_is_said(planning):
-    with pytest.raises(UsageError, match=r"bench\.role, which a dry run cannot plan"):
+    with pytest.raises(UsageError, match="drives the reader itself, which a dry run cannot plan"):
         planning.role("reader")
+    with pytest.raises(UsageError, match=r"bench\.instruments, which a dry run cannot plan"):
+        _ = planning.instruments
 
 
 def test_a_dry_run_reports_steps_time_pulses_and_limits_and_writes_nothing(
