@@ -34,12 +34,16 @@ class KepcoBOP(ScpiInstrument):
 
     In current mode CURRent is the setpoint and VOLTage the compliance, in voltage mode the other way
     round. A setpoint beyond CURRent:LIMit is not taken and only the error queue says so; the limits
-    survive *RST. options: coil_ohm, and time_constant_s of the supply alone (the coil's own lag lies in
-    the world).
+    survive *RST. options: coil_ohm, time_constant_s of the supply alone (the coil's own lag lies in the
+    world), and current_max_a, to which CURRent:LIMit is set at power-on (a smaller coil).
     """
 
     identity = "KEPCO,BIT 4886 36-12  08-04-2023,H249977,4.04-1.82"
-    option_defaults: ClassVar[Mapping[str, Any]] = {"coil_ohm": 1.0, "time_constant_s": 5e-3}
+    option_defaults: ClassVar[Mapping[str, Any]] = {
+        "coil_ohm": 1.0,
+        "time_constant_s": 5e-3,
+        "current_max_a": I_MAX,
+    }
     error_depth = 15
     longest_message = 253
     registers = ("OPER", "QUES")
@@ -75,6 +79,9 @@ class KepcoBOP(ScpiInstrument):
         self.list_dwell_s: list[float] = []
         self.list_start_s = -1.0  # negative: no list is running
         self._apply()
+
+    def on_power(self) -> None:
+        self.values["limit_a"] = float(self.options["current_max_a"])
 
     def operation_end_s(self) -> float:
         return self._list_end_s() if self.list_start_s >= 0 else self.world.now

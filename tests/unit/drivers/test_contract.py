@@ -77,3 +77,9 @@ def test_players_say_what_they_are():
         assert player.name == name
         assert player.__doc__
         assert all(inspect.getdoc(getattr(player, method)) for method in ("unsuitable", "plan", "play"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_twin_takes_every_option_of_its_driver(name):
+    driver, twin = plugins.load(plugins.DRIVERS, name), TWINS[name].load()
+    assert set(driver.known_options) <= set(getattr(twin, "option_defaults", ()))

@@ -70,6 +70,13 @@ def test_limits_survive_a_reset_and_not_the_power_switch(on: Any) -> None:
     assert on.ask("magnet", "CURR:LIM?") == "1.2E1"
 
 
+def test_a_smaller_coil_limits_from_power_on(make_boxes: Callable[..., Any]) -> None:
+    boxes = make_boxes(magnet={"current_max_a": 2.0})
+    boxes.tell("magnet", "FUNC:MODE CURR", "CURR 2.5")
+    assert boxes.ask("magnet", "CURR?;:CURR:LIM?") == "0E0;2E0"
+    assert boxes.errors("magnet") == [-120]
+
+
 def test_without_compliance_no_current_flows(boxes: Any) -> None:
     boxes.tell("magnet", "FUNC:MODE CURR", "CURR 2", "OUTP ON")
     boxes.wait(2.0)
