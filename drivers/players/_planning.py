@@ -198,14 +198,23 @@ class Envelope:
         )
 
 
-def missing_roles(station: Station, roles: Sequence[str]) -> str:
-    """Why these roles are not filled: nobody has one, or its driver lacks parts of it; '' if they are."""
+def unfilled_roles(station: Station, roles: Sequence[str]) -> str:
+    """Which of these roles nobody has; '' if all are filled."""
     for role in roles:
         try:
-            driver = station.role(role)
+            station.role(role)
         except KeyError:
             return f"the bench has no {role}"
-        missing = lacking(driver, role)
+    return ""
+
+
+def missing_roles(station: Station, roles: Sequence[str]) -> str:
+    """Why these roles are not filled: nobody has one, or its driver lacks parts of it; '' if they are."""
+    unfilled = unfilled_roles(station, roles)
+    if unfilled:
+        return unfilled
+    for role in roles:
+        missing = lacking(station.role(role), role)
         if missing:
             return f"the driver of the {role} {station.instrument_name(role)!r} has no {', '.join(missing)}"
     return ""

@@ -26,13 +26,13 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
-    missing_roles,
     peaks_by_device,
     pulses_by_device,
     quantised,
     refuse,
     signal_v,
     still_fits,
+    unfilled_roles,
     unknown_devices,
 )
 from drivers.players._tsp_shape import STEPS_A_SECOND, FrameShape, frame_shape, microseconds
@@ -65,7 +65,7 @@ class TspPlayer:
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where one 2636B is both the pulse source and the reader."""
-        missing = missing_roles(station, ("pulse_source", "reader"))
+        missing = unfilled_roles(station, ("pulse_source", "reader"))
         if missing:
             return missing
         source, reader = station.role("pulse_source"), station.role("reader")

@@ -35,13 +35,13 @@ from drivers.players._planning import (
     grouped,
     hopeless,
     loads_of,
-    missing_roles,
     peaks_by_device,
     pulses_by_device,
     quantised,
     refuse,
     signal_v,
     still_fits,
+    unfilled_roles,
     unknown_devices,
 )
 from hilab.errors import BenchError
@@ -70,7 +70,7 @@ class PulseDeltaPlayer:
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where a 6221 pulses and a 2182A reads. Whether they are cabled shows when a plan is played."""
-        missing = missing_roles(station, ("pulse_source", "reader"))
+        missing = unfilled_roles(station, ("pulse_source", "reader"))
         if missing:
             return missing
         source, reader = station.role("pulse_source"), station.role("reader")
