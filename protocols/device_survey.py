@@ -22,7 +22,7 @@ from protocols.hysteresis_field import FIELD_LOOP_COLUMNS, HysteresisFieldParams
 if TYPE_CHECKING:
     from hilab.bench import Bench
 
-FEWEST_WIDTHS = 3
+FEWEST_WIDTHS, FEWEST_VALUES = 3, 4  # for a trend with its width
 TRENDS = (("loop", "coercive_t"), ("bias", "i50_a"), ("slope", "slope_per_a"))
 
 
@@ -140,7 +140,7 @@ def by_width(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             report["spread"][key] = [asdict(row) for row in spread_by_width(width, value)]
     for claim, key in TRENDS:
         width, value = _column(found, key)
-        if np.unique(width).size >= FEWEST_WIDTHS:
+        if np.unique(width).size >= FEWEST_WIDTHS and width.size >= FEWEST_VALUES:
             report["trends"].append(dict(check_claim(claim, width, value)))
     return report
 

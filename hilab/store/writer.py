@@ -266,7 +266,8 @@ class RunWriter:
         try:
             self._file.append(blocks)
         except (OSError, RuntimeError) as error:
-            reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+            number = error.errno if isinstance(error, OSError) else None
+            reason = str(error) if number is None else os.strerror(number)
             raise RunFileError(f"cannot write to {self.path}: {reason}; is the disk full?") from error
 
     @property
