@@ -1,4 +1,4 @@
-"""Instruments behind real sockets: hilab or its instruments are killed, and the bench made safe afterwards."""
+"""Instruments behind real sockets: hilab or its instruments are killed, then the bench is made safe."""
 
 from __future__ import annotations
 
