@@ -91,8 +91,8 @@ def test_a_reply_waits_until_it_is_ready(server: TcpServer) -> None:
 
 def test_the_box_survives_a_reconnect(server: TcpServer, box: Any) -> None:
     with connect(server) as client:
-        client.sendall(b"LEVEL 2\nHALF A LINE")
-        client.sendall(b"")
+        client.sendall(b"LEVEL 2\nLEVEL?\nHALF A LINE")
+        assert line(client) == b"2\n"  # it has arrived before the link is cut
     with connect(server) as client:
         client.sendall(b"LEVEL?\n")
         assert line(client) == b"2\n"
