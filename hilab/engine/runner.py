@@ -20,6 +20,7 @@ from hilab.engine.params import checked_params, find_protocol
 from hilab.engine.planning import dry_run as planned
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.engine.recorder import Recorder, RunLog
+from hilab.engine.signals import run_heeding_signals
 from hilab.engine.worker import Worker
 from hilab.errors import UsageError
 from hilab.roles import SafeReport
@@ -78,7 +79,8 @@ def run(
     if dry_run:
         protocol_class = find_protocol(name_or_class)
         return planned(protocol_class(checked_params(protocol_class.Params, params), seed), bench)
-    return Engine(name_or_class, bench, params, out=out, seed=seed, subscribers=subscribers).run()
+    engine = Engine(name_or_class, bench, params, out=out, seed=seed, subscribers=subscribers)
+    return run_heeding_signals(engine)
 
 
 class Engine:

@@ -17,13 +17,14 @@ import pytest
 
 from drivers._link import Link
 from hilab.bench import Bench, open_bench
-from hilab.engine import Engine
+from hilab.engine import Engine, abort_on_signal
 from hilab.engine.notices import Notice, Rows, RunEnded
 from hilab.engine.outcome import RunFailedError
 from hilab.store.reader import load_run
 
 Means = Literal["abort", "ctrl-c", "interrupt", "error"]
-"""abort: a request from another thread. ctrl-c: SIGINT to the main thread. interrupt, error:
+"""abort: a request from another thread. ctrl-c: SIGINT to the main thread, taken as
+the command line takes it. interrupt, error:
 KeyboardInterrupt or ZeroDivisionError out of the exchange itself, in the protocol's thread."""
 
 SAFE_S = 3.0
@@ -118,7 +119,8 @@ def strike(bench: Bench, attack: Attack, protocol: str, params: Mapping[str, Any
     attack.protocol, attack.seen, attack.struck_s, attack.live, attack.bench = protocol, 0, None, False, bench
     engine = attack.engine = Engine(protocol, bench, params, out=out, subscribers=[listen])
     try:
-        engine.run()
+        with abort_on_signal(engine):
+            engine.run()
     except (RunFailedError, KeyboardInterrupt) as error:
         raised = error
     now = time.monotonic()

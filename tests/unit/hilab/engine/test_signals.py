@@ -80,6 +80,8 @@ def test_ctrl_c_ends_a_run_safely_with_exit_code_3(tmp_path, params, number, tim
 def test_ctrl_c_without_the_handler_is_still_safe_also_when_it_comes_twice(tmp_path):
     params = {"slow_s": 0.001, "steps": 10**6}
     (output_on,), returned, _ = interrupted(tmp_path, params, "plain", times=2)
-    assert (output_on, returned) == (False, 3)
+    assert output_on is False
+    # The second one may come after the program's own answer to the first: Python then ends by the signal.
+    assert returned in (3, -signal.SIGINT)
     (path,) = tmp_path.glob("*.h5")
     assert load_run(path).status == "aborted"
