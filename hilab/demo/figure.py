@@ -73,7 +73,7 @@ def field_loops(axes: Axes, survey: Run, colours: Mapping[float, str]) -> None:
             label=f"{width * 1e6:g} µm",
         )
     axes.set(xlabel="perpendicular field (mT)", ylabel="Hall resistance, centred (Ω)", title="Field loops")
-    axes.legend(frameon=False, title="width", loc="lower right", fontsize=8)
+    axes.legend(frameon=False, title="width", loc="center", fontsize=8)
 
 
 def current_loops(axes: Axes, survey: Run, colours: Mapping[float, str]) -> None:
@@ -136,7 +136,7 @@ def training_curves(axes: Axes, training: Run) -> None:
                 color=ARM_COLOURS[number % len(ARM_COLOURS)],
                 label=figures["title"],
             )
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="accuracy, one sample", title=f"Training: first {images:,} test images")
     axes.legend(frameon=False, fontsize=8)
@@ -156,7 +156,7 @@ def accuracies(axes: Axes, training: Run) -> None:
     axes.set_yticks(places, [arm["title"] for arm in arms])
     axes.invert_yaxis()
     axes.set_xlim(max(0.0, min(values) - 0.08), min(1.0, max(values) + 0.06))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(
         xlabel="test accuracy, one sample (the axis does not start at 0)",
         title=f"Final accuracy, {training.parameters['test_images']:,} test images; one seed, no verdict",
