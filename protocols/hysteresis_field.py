@@ -31,7 +31,7 @@ class HysteresisFieldParams(ProtocolParams):
     reversals: int = Field(
         1, ge=0, le=10, description="current reversals of one reading; 0 reads one polarity"
     )
-    integration_s: float = Field(0.02, gt=0, le=10, description="integration of one reading")
+    integration_s: float = Field(0.1, gt=0, le=10, description="integration of one reading")
 
 
 class HysteresisField(Protocol[HysteresisFieldParams]):
