@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,11 +93,7 @@ def alternating_batch(
         amplitude,
         -amplitude,
         read_a[index],
-        reset_width_s=timing.reset_width_s,
-        write_width_s=timing.write_width_s,
-        reset_wait_s=timing.reset_wait_s,
-        read_wait_s=timing.read_wait_s,
-        integration_s=timing.integration_s,
+        **asdict(timing),
         verify_reset=True,
     )
 
@@ -239,11 +235,7 @@ def closer_batch(devices: Sequence[str], coarse: Mapping[str, Located], timing: 
         np.tile(spread, len(devices)) * i50[index],
         reset[index],
         read[index],
-        reset_width_s=timing.reset_width_s,
-        write_width_s=timing.write_width_s,
-        reset_wait_s=timing.reset_wait_s,
-        read_wait_s=timing.read_wait_s,
-        integration_s=timing.integration_s,
+        **asdict(timing),
         verify_reset=True,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,11 +110,7 @@ def _batch(located: Located, write_a: FloatArray, timing: Timing, verify_reset: 
         write_a,
         located.reset_a,
         located.read_a,
-        reset_width_s=timing.reset_width_s,
-        write_width_s=timing.write_width_s,
-        reset_wait_s=timing.reset_wait_s,
-        read_wait_s=timing.read_wait_s,
-        integration_s=timing.integration_s,
+        **asdict(timing),
         verify_reset=verify_reset,
     )
 
