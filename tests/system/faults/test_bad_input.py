@@ -8,12 +8,15 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import hilab
+from hilab.engine import RunFailedError
+from hilab.engine.notices import Rows
 from hilab.paths import data_dir
 from hilab.store.reader import load_run
 
@@ -209,21 +212,52 @@ def test_output_folders(kind: str, hilab: Any, nothing_started: Any, tmp_path: P
     nothing_started()
 
 
-@pytest.mark.parametrize("size_kib", [240, 440])
-def test_a_disk_that_is_full_ends_the_run_safely(size_kib: int, tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a disk of so many KiB; skips where only the superuser could."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can be mounted by the superuser only")
-    try:
-        command = [sys.executable, "-m", "hilab", "run", "switching_probability", "--bench", "sot_fast",
-                   "--out", disk, "--set", "devices=[w2_d1,w2_d2]", "--set", "trials=500"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr + done.stdout
-        assert "is the disk full?" in done.stderr or "No space left" in done.stderr
-        for path in disk.glob("*.h5"):
-            assert load_run(path).streams["frames"].rows >= 500  # what was published before
-    finally:
+
+    def mount(size_kib: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(disk)]
+        if (
+            shutil.which("mount") is None
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            pytest.skip("a small disk can be mounted by the superuser only")
+        return disk
+
+    yield mount
+    if os.path.ismount(disk):
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("size_kib", [240, 440])
+def test_a_disk_that_is_full_ends_the_run_safely(size_kib: int, small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(size_kib)
+    command = [sys.executable, "-m", "hilab", "run", "switching_probability", "--bench", "sot_fast",
+               "--out", disk, "--set", "devices=[w2_d1,w2_d2]", "--set", "trials=500"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "is the disk full?" in done.stderr or "No space left" in done.stderr
+    (path,) = disk.glob("*.h5")
+    assert load_run(path).status in ("failed", "interrupted")  # it opens; what was published: below
+
+
+def test_what_was_published_before_the_disk_was_full_is_in_the_file(
+    small_disk: Callable[[int], Path],
+) -> None:
+    disk = small_disk(440)
+    published = 0
+
+    def count(notice: Any) -> None:
+        nonlocal published
+        if isinstance(notice, Rows) and notice.stream == "frames":
+            published = notice.first_row + len(notice.columns["device"])
+
+    asked = {"devices": ["w2_d1", "w2_d2"], "trials": 500}
+    with hilab.open_bench("sot_fast") as bench, pytest.raises(RunFailedError, match="No space left"):
+        hilab.run("switching_probability", bench, asked, out=disk, subscribers=[count])
+    (path,) = disk.glob("*.h5")
+    assert load_run(path).streams["frames"].rows >= published > 0
