@@ -18,6 +18,10 @@ IntArray = NDArray[np.int64]
 FlagArray = NDArray[np.uint16]
 
 
+SPENT = ("upload", "arm", "play", "settle", "fetch", "relays", "host")
+"""What a bench spends its time with; `settle` is settling and integration outside the frames."""
+
+
 class Flag(IntFlag):
     """What is known to be wrong with one reading; 0 is a clean reading."""
 
@@ -229,6 +233,14 @@ class FramePlan:
     pulses: Mapping[str, tuple[int, int]]
     misread_probability: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    spent_s: Mapping[str, float] = field(default_factory=dict)
+    """duration_s split by the kinds of `SPENT`."""
+    energy_j: Mapping[str, float] = field(default_factory=dict)
+    """Energy that the pulses put into each device (J), at its nominal resistance."""
+    quantisation_a: float = 0.0
+    """Largest difference of an actual from an asked write amplitude (A)."""
+    amplitude_uncertainty: float = 0.0
+    """Relative uncertainty of the amplitudes beyond quantisation (a voltage source into a measured load)."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -205,6 +206,14 @@ def lacking(driver: object, role: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in wanted if not name.startswith("_") and not hasattr(driver, name)))
 
 
+@dataclass(frozen=True)
+class Shunt:
+    """A resistor in series with the current line (ohm), and its relative uncertainty."""
+
+    ohm: float
+    tolerance: float
+
+
 class Station(Protocol):
     """What a player sees of the bench."""
 
@@ -227,9 +236,25 @@ class Station(Protocol):
 
     def instrument_name(self, role: str) -> str: ...
 
+    def spending(self, kind: str) -> AbstractContextManager[None]:
+        """Bench time that passes inside is booked as this kind (one of `hilab.frames.SPENT`)."""
+        ...
+
+    @property
+    def shunt(self) -> Shunt | None:
+        """The resistor in series with the pulse source's line; None without one.
+
+        `route(device, "shunt")` puts its taps on the reader.
+        """
+        ...
+
 
 class Player(Protocol):
-    """A strategy that plays frame batches on the instruments at hand. Built as Player(station)."""
+    """A strategy that plays frame batches on the instruments at hand. Built as Player(station).
+
+    A player that must measure before it can plan (the load of a voltage source) has `prepare(batch)`: the
+    bench calls it before `plan`, a planning bench does not. `plan` itself sends nothing.
+    """
 
     name: str
 

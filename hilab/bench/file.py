@@ -36,6 +36,12 @@ class Wire(Table):
 
     source: Name = Field(alias="from")
     to: list[Name] = Field(min_length=1)
+    shunt_ohm: Positive | None = None
+    """A resistor in series with the line: the current is measured across it."""
+    shunt_tolerance: Positive = 1e-3
+    """Relative uncertainty of the shunt."""
+    shunt_taps: Name | None = None
+    """The relay ("matrix.1B12") that puts the shunt's taps on the reader."""
 
 
 class FieldEntry(Table):

@@ -58,6 +58,10 @@ class SimInstrument(Protocol):
         """Group execute trigger (*TRG)."""
         ...
 
+    def triggered(self, line: str, times_s: FloatArray, trace: PlayTrace | None) -> None:
+        """Rising edges at a trigger input (only instruments that have one define this)."""
+        ...
+
     def advance(self, now: float) -> None:
         """Play everything of a running programme that ended by `now`. Called in time order."""
         ...
@@ -75,13 +79,14 @@ class Level:
     """What a source terminal holds between pulses: a current into a compliance, or an open relay.
 
     connected False means an open output relay (no current can flow). voltage_mode sources hold
-    `value` volts with a current limit instead (`limit` is then ampere).
+    `value` volts behind series_ohm with a current limit instead (`limit` is then ampere).
     """
 
     value: float
     limit: float
     connected: bool
     voltage_mode: bool = False
+    series_ohm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class PulseTrain:
     """n rectangular current pulses from one terminal: level (A), start (s), width (s), each (n,).
 
     Ascending and not overlapping; between pulses the terminal is at base_a. limit_v is the compliance.
+    With voltage_mode, level_a and base_a are open-circuit volts behind series_ohm and limit_v is the largest
+    current (A, inf for none): what flows then depends on the line.
     """
 
     level_a: FloatArray
@@ -96,6 +103,8 @@ class PulseTrain:
     width_s: FloatArray
     base_a: float
     limit_v: float
+    voltage_mode: bool = False
+    series_ohm: float = 0.0
 
 
 class PlayTrace(Protocol):
@@ -112,6 +121,10 @@ class PlayTrace(Protocol):
 
     def sensed_base_v(self, terminal: str) -> FloatArray:
         """(n,) the same just after each pulse, with the source at base_a."""
+        ...
+
+    def window_v(self, terminal: str, start_s: FloatArray, stop_s: FloatArray) -> FloatArray:
+        """(m,) mean true voltage over windows of time, ascending: pulses and gaps by their share of it."""
         ...
 
 
@@ -164,6 +177,14 @@ class World(Protocol):
 
     def instrument(self, name: str) -> Any:
         """The simulated instrument of that name (for cables that carry commands or triggers)."""
+        ...
+
+    def trigger(self, line: str, times_s: FloatArray, trace: PlayTrace | None = None) -> None:
+        """A trigger output ('awg.ch2') went high at times_s (m,), ascending, not after now.
+
+        Whatever instrument the cable joins to it gets `triggered(its line, times_s, trace)`; trace is what
+        the train did that the triggers belong to, so that a reader can measure in its windows.
+        """
         ...
 
     def fault(self, text: str) -> None:
