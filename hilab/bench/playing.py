@@ -41,8 +41,11 @@ class Playing:
             }
         return dict(self._unsuitable)
 
-    def plan(self, batch: FrameBatch, player: str | None) -> FramePlan:
-        """The fastest plan that nothing forbids; PlanRefused with every reason otherwise."""
+    def plan(self, batch: FrameBatch, player: str | None, prepare: bool = True) -> FramePlan:
+        """The fastest plan that nothing forbids; PlanRefused with every reason otherwise.
+
+        prepare lets players measure what they must know beforehand; without it nothing is sent.
+        """
         unknown = sorted(set(batch.devices) - set(self._station.devices))
         if unknown:
             raise PlanRefused([plugins.unknown("device", name, self._station.devices) for name in unknown])
@@ -50,10 +53,10 @@ class Playing:
             raise PlanRefused(["the batch holds no frames"])
         if player is None and (known := self._fastest.get(_alike(batch))):
             try:
-                return self._checked(self._player(known).plan(batch))
+                return self._planned(known, batch, prepare)
             except PlanRefused:
                 pass  # perhaps another player can; if not, all reasons are said below
-        plans, refused = self._all_plans(batch, player)
+        plans, refused = self._all_plans(batch, player, prepare)
         if not plans:
             raise PlanRefused(_without_repetition(refused))
         best = min(plans, key=lambda plan: plan.duration_s)
@@ -76,15 +79,25 @@ class Playing:
         return readings
 
     def _all_plans(
-        self, batch: FrameBatch, player: str | None
+        self, batch: FrameBatch, player: str | None, prepare: bool
     ) -> tuple[list[FramePlan], dict[str, tuple[str, ...]]]:
         plans, refused = [], {}
         for name in self._candidates(player):
             try:
-                plans.append(self._checked(self._player(name).plan(batch)))
+                plans.append(self._planned(name, batch, prepare))
             except PlanRefused as error:
                 refused[name] = error.reasons
         return plans, refused
+
+    def _planned(self, name: str, batch: FrameBatch, prepare: bool) -> FramePlan:
+        """The player's checked plan; PlanRefused with its reasons."""
+        player = self._player(name)
+        if prepare and hasattr(player, "prepare"):
+            refuse_outside(
+                batch, self._station.devices
+            )  # nobody measures for a batch that must not be played
+            player.prepare(batch)
+        return self._checked(player.plan(batch))
 
     def _candidates(self, player: str | None) -> list[str]:
         suitable = self.suitable()
@@ -144,6 +157,13 @@ def envelope_reasons(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> It
                 f"{name}: a {what} amplitude of {got_a * 1e3:.4g} mA needs more than voltage_max_v across "
                 f"the line, which allows {limit_a * 1e3:.4g} mA"
             )
+
+
+def refuse_outside(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> None:
+    """PlanRefused if an amplitude is above what its device may bear."""
+    reasons = list(envelope_reasons(batch, devices))
+    if reasons:
+        raise PlanRefused(reasons)
 
 
 def _above(

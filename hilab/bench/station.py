@@ -129,12 +129,15 @@ class Bench:
         """player -> why it cannot play on this bench; '' if it can."""
         return self._playing.suitable()
 
-    def plan(self, batch: FrameBatch, player: str | None = None) -> FramePlan:
+    def plan(self, batch: FrameBatch, player: str | None = None, *, prepare: bool = True) -> FramePlan:
         """How the batch will be played, and its cost: by `player`, else by the fastest that can.
 
+        A player may measure first what it must know (the load of a voltage source) unless `prepare` is False.
         Raises PlanRefused with every reason (envelope, misread limit, pulse budget, instruments).
         """
-        return self._playing.plan(batch, player)
+        if prepare:
+            self.check_stop()
+        return self._playing.plan(batch, player, prepare)
 
     def play(self, plan: FramePlan, on_chunk: Callable[[int], None] | None = None) -> FrameReadings:
         """Play a plan; its pulses are counted on disk before the first. Aborted if `stop` was set."""

@@ -107,7 +107,7 @@ class PlanningBench:
     # ---- frames -----------------------------------------------------------------------------------
 
     def plan(self, batch: FrameBatch, player: str | None = None) -> FramePlan:
-        plan: FramePlan = self._bench.plan(batch, player)
+        plan: FramePlan = self._bench.plan(batch, player, prepare=False)
         return plan
 
     def play(self, plan: FramePlan, on_chunk: Callable[[int], None] | None = None) -> FrameReadings:

@@ -323,3 +323,17 @@ def test_a_simulated_bench_goes_back_to_its_snapshot(bench: Bench, board: Any) -
     assert board.state == -1.0
     bench.restore(before)
     assert board.state == 1.0
+
+
+def test_a_player_measures_before_it_plans_and_never_for_a_dry_run(
+    bench: Bench, lab: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(lab.Player, "prepare", lambda _, batch: seen.append("prepared"), raising=False)
+    bench.plan(batch(1e-3), player="lab", prepare=False)
+    assert seen == []
+    bench.plan(batch(1e-3), player="lab")
+    assert seen == ["prepared"]
+    with pytest.raises(PlanRefused, match="above its envelope"):
+        bench.plan(batch(1.0), player="lab")
+    assert seen == ["prepared"]  # nobody measures for what must not be played
