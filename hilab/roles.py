@@ -11,7 +11,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from hilab.frames import DeviceCard, FrameBatch, FramePlan, FrameReadings
+import numpy as np
+from numpy.typing import NDArray
+
+from hilab.frames import DeviceCard, FloatArray, FrameBatch, FramePlan, FrameReadings
+
+WaveArray = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,140 @@ class FieldMeter(Protocol):
     def read_field_t(self) -> float: ...
 
 
+@dataclass(frozen=True)
+class WaveSetup:
+    """Two waves that one trigger starts: a wave of frames once, and a short marker wave `cycles` times.
+
+    full_scale_v is the open-circuit voltage of code 32767. The marker's codes are 0 (low) or 32767 (high); a
+    rising edge triggers whatever its channel is wired to.
+    """
+
+    wave: str
+    sample_s: float
+    full_scale_v: float
+    marker: str
+    marker_sample_s: float
+    cycles: int
+
+
+@runtime_checkable
+class WaveformSource(Protocol):
+    """Waves of open-circuit volts behind a resistance on one channel, trigger edges on another.
+
+    Waves are int16 codes, 32767 being full scale; a name is used once until `forget_waves`. Before the
+    trigger and after the end the output rests at the wave's first sample, which must be 0.
+    """
+
+    message_s: float
+    """Cost of one message on the bench's clock (s)."""
+    wave_v: float
+    """Largest open-circuit voltage (V)."""
+    wave_ohm: float
+    """Resistance behind which it stands (ohm)."""
+    wave_codes: int
+    """Steps of the converter from 0 to full scale; codes in between are rounded by the box."""
+    wave_sample_s: tuple[float, float]
+    """Shortest and longest sample (s)."""
+    wave_samples: tuple[int, int]
+    """Fewest and most samples of one wave."""
+    wave_memory: int
+    """Samples that the memory of one channel holds, all waves together."""
+
+    def set_load_ohm(self, ohm: float) -> None:
+        """What hangs on the output (device, contacts, shunt), without the source's own resistance."""
+        ...
+
+    def wave_full_scale_v(self, peak_v: float) -> float:
+        """The smallest full scale (V, open circuit) that holds peak_v; BenchError if none does."""
+        ...
+
+    def upload_wave(self, name: str, codes: WaveArray) -> None:
+        """One message: put a wave of frames into memory; allowed while another one is played."""
+        ...
+
+    def upload_marker(self, name: str, codes: WaveArray) -> None:
+        """One message: put a marker wave into the second channel's memory."""
+        ...
+
+    def forget_waves(self) -> None:
+        """One message: outputs off, both memories empty (nothing frees a part of them)."""
+        ...
+
+    def arm_waves(self, setup: WaveSetup, codes: WaveArray | None = None) -> None:
+        """One message: select both waves, one burst on the bus trigger, outputs on at rest.
+
+        With codes the wave is uploaded first, in the same message.
+        """
+        ...
+
+    def trigger_waves(self) -> None:
+        """One message: start what is armed; back as soon as it runs."""
+        ...
+
+    def end_waves(self) -> list[str]:
+        """One exchange: both outputs off; what the box complains of ([] if of nothing)."""
+        ...
+
+    def stop_waves(self) -> None:
+        """One message: abort, both outputs off."""
+        ...
+
+
+@dataclass(frozen=True)
+class DigitiseSetup:
+    """`readings` readings for each trigger: the first aperture begins delay_s after the edge, the next ones
+    interval_s after each other."""
+
+    range_v: float
+    aperture_s: float
+    interval_s: float
+    delay_s: float
+    readings: int
+
+
+@runtime_checkable
+class Digitiser(Protocol):
+    """Short readings of a voltage that an external trigger starts, into a buffer."""
+
+    message_s: float
+    """Cost of one message on the bench's clock (s)."""
+    digitise_aperture_s: tuple[float, float]
+    """Shortest and longest aperture (s); also the shortest and longest interval."""
+    digitise_step_s: float
+    """Apertures and delays are whole multiples of it (s)."""
+    digitise_latency_s: float
+    """From the edge to the first aperture at the earliest (s)."""
+    digitise_buffer: int
+    """Readings that the buffer holds."""
+    digitise_pickup_v: float
+    """Amplitude of the mains pick-up to reckon with (V)."""
+
+    def range_v(self, signal_v: float) -> float:
+        """The smallest range (V) that holds a signal of this size; BenchError if none does."""
+        ...
+
+    def digitise_noise_v(self, range_v: float, aperture_s: float) -> float:
+        """Expected rms noise (V) of one reading, from the driver's sourced table."""
+        ...
+
+    def arm_digitiser(self, setup: DigitiseSetup, triggers: int) -> None:
+        """One message: empty the buffer and wait for so many triggers."""
+        ...
+
+    def digitised(self) -> int:
+        """One exchange: readings in the buffer."""
+        ...
+
+    def fetch_digitised(self, start: int, count: int) -> FloatArray:
+        """One exchange: (count,) readings (V, nan on overload) from index start (0 is the first); also while
+        more are being taken."""
+        ...
+
+    def stop_digitiser(self) -> None:
+        """One message: abort; what was read stays in the buffer."""
+        ...
+
+
 ROLES: Mapping[str, type] = {
     "pulse_source": PulseSource,
     "bias_source": BiasSource,
@@ -195,6 +334,8 @@ ROLES: Mapping[str, type] = {
     "switch": Switch,
     "field_source": FieldSource,
     "field_meter": FieldMeter,
+    "waveform_source": WaveformSource,
+    "digitiser": Digitiser,
 }
 """What a driver must have to take a role of the bench file. A laboratory may add roles of its own."""
 
