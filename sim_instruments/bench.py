@@ -14,6 +14,7 @@ from sim_instruments.world.clock import VirtualClock, WallClock
 from sim_instruments.world.contracts import Link, SimInstrument
 from sim_instruments.world.device import Chip, DeviceModel
 from sim_instruments.world.field import Field, FieldParameters
+from sim_instruments.world.shunt import drawn
 from sim_instruments.world.wiring import Wiring
 from sim_instruments.world.world import World
 
@@ -141,7 +142,8 @@ def build_world(
         _table(card, f"device {name}", DEVICE_KEYS)
         made[name] = model.make(name, card, chip, surroundings)
     wiring = Wiring(instruments, wires, {name: card.get("pads", {}) for name, card in devices.items()})
-    world = World(made, wiring, surroundings, chip.seed, mains_hz)
+    shunts = [drawn(wire, chip.sample_seed) for wire in wiring.shunts.values()]
+    world = World(made, wiring, surroundings, chip.seed, mains_hz, shunts)
     for place in simulation.get("open_contacts", ()):
         name, _, port = str(place).partition(".")
         if name not in made or port not in devices[name].get("pads", {}):

@@ -84,6 +84,13 @@ class HallBar:
 
     def port_v(self, port: str, current_a: ArrayLike, level: ArrayLike, time_s: ArrayLike) -> FloatArray:
         """Open voltage at a port while current_a flows through the current line; nan where it is open."""
+        current = np.asarray(current_a, dtype=np.float64)
+        return self.mean_v(port, current, current * np.asarray(level), time_s)
+
+    def mean_v(
+        self, port: str, current_a: ArrayLike, current_level_a: ArrayLike, time_s: ArrayLike
+    ) -> FloatArray:
+        """The same as means over windows of time: mean current, mean of current times level (A)."""
         current, when = np.asarray(current_a, dtype=np.float64), np.asarray(time_s, dtype=np.float64)
         if port in self.open_ports:
             return np.full(np.broadcast(current, when).shape, np.nan)
@@ -95,8 +102,10 @@ class HallBar:
         still = not when.size or not self.field.moving(float(when.flat[0]))
         coil_t = self.field.coil_t(when.flat[0] if when.size and still else when)
         ordinary = self.physics["ordinary_hall_ohm_per_t"] * (coil_t + self.field.offset_t)
-        ohm = 0.5 * drawn.r_ahe_ohm * np.asarray(level) + (drawn.leak_ohm + ordinary)
-        return np.asarray(current * ohm + drawn.offset_v + self._emf_v(when))
+        of_state = 0.5 * drawn.r_ahe_ohm * np.asarray(current_level_a)
+        return np.asarray(
+            of_state + current * (drawn.leak_ohm + ordinary) + (drawn.offset_v + self._emf_v(when))
+        )
 
     def _emf_v(self, time_s: FloatArray) -> FloatArray:
         """Slow drift, and what the chip's heat adds (within a train that of its end)."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_instruments.world.contracts import Level
+from sim_instruments.world.contracts import Level, PulseTrain
 
 FloatArray = NDArray[np.float64]
 
@@ -33,6 +33,10 @@ class Node:
     def open(self) -> bool:
         return not np.isfinite(self.ohm)
 
+    def behind(self, series_ohm: float) -> Node:
+        """The same node behind a resistor (a shunt in the line)."""
+        return replace(self, ohm=self.ohm + series_ohm) if series_ohm else self
+
 
 def parallel(loads: Sequence[Load]) -> Node:
     """Join pads on one line. Without any closed path the node is open (shares are 0)."""
@@ -45,17 +49,20 @@ def parallel(loads: Sequence[Load]) -> Node:
 
 
 def drive(node: Node, level: Level) -> tuple[float, float, bool]:
-    """(voltage_v, current_a, in compliance) of a source at a constant level into a node."""
+    """(voltage_v, current_a, in compliance) of a source at a constant level into a node.
+
+    The voltage is that across the source's terminals: behind its own series resistance.
+    """
     if not level.connected:
         return 0.0, 0.0, False
     if level.voltage_mode:
         if node.open:
             return level.value, 0.0, False
-        current = (level.value - node.emf_v) / node.ohm
-        if abs(current) <= level.limit:
-            return level.value, current, False
-        current = float(np.copysign(level.limit, current))
-        return node.emf_v + current * node.ohm, current, True
+        current = (level.value - node.emf_v) / (level.series_ohm + node.ohm)
+        limited = abs(current) > level.limit
+        if limited:
+            current = float(np.copysign(level.limit, current))
+        return node.emf_v + current * node.ohm, current, limited
     if node.open:
         voltage = float(np.copysign(level.limit, level.value)) if level.value else 0.0
         return voltage, 0.0, level.value != 0
@@ -66,15 +73,35 @@ def drive(node: Node, level: Level) -> tuple[float, float, bool]:
     return voltage, (voltage - node.emf_v) / node.ohm, True
 
 
-def drive_pulses(
-    node: Node, level_a: FloatArray, limit_v: float
-) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """(current_a, voltage_v, compliance), each (n,), of current pulses into a node."""
+def drive_pulses(node: Node, train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """(current_a, voltage_v, compliance), each (n,), of a train's pulses into a node; see `drive`."""
+    if train.voltage_mode:
+        return _drive_volts(node, train)
+    level_a, limit_v = train.level_a, train.limit_v
     if node.open:
-        return np.zeros_like(level_a), np.sign(level_a) * limit_v, level_a != 0
+        return open_line(train)
     voltage = node.emf_v + level_a * node.ohm
     compliance = (np.abs(voltage) > limit_v) & (level_a != 0)
     if not compliance.any():
         return level_a, voltage, compliance
     voltage = np.where(compliance, np.copysign(limit_v, voltage), voltage)
     return np.where(compliance, (voltage - node.emf_v) / node.ohm, level_a), voltage, compliance
+
+
+def open_line(train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    """The same where nothing is connected: a current source rails, a voltage source stays."""
+    nothing = np.zeros_like(train.level_a)
+    if train.voltage_mode:
+        return nothing, train.level_a, np.zeros(len(nothing), np.bool_)
+    on = train.level_a != 0
+    return nothing, np.where(on, np.copysign(train.limit_v, train.level_a), 0.0), on
+
+
+def _drive_volts(node: Node, train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+    if node.open:
+        return open_line(train)
+    current = (train.level_a - node.emf_v) * (1.0 / (train.series_ohm + node.ohm))
+    compliance = np.abs(current) > train.limit_v
+    if compliance.any():
+        current = np.where(compliance, np.copysign(train.limit_v, current), current)
+    return current, node.emf_v + current * node.ohm, compliance

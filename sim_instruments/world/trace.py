@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim_instruments.world.contracts import BoolArray, FloatArray, PulseTrain
+from sim_instruments.world.windows import window_means
 from sim_instruments.world.wiring import Pad
 
 if TYPE_CHECKING:
     from sim_instruments.world.world import World
+
+_NO_LEVELS: FloatArray = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class DeviceTrace:
     current_a: FloatArray
     base_a: float
     level: FloatArray
+    level_before: float
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,72 @@ class Trace:
             return np.full(len(self.current_a), self.base_v)
         return self._sensed(terminal, self.train.start_s + self.train.width_s, during=False)
 
+    def window_v(self, terminal: str, start_s: FloatArray, stop_s: FloatArray) -> FloatArray:
+        """(m,) mean true voltage over windows, pulses and gaps by their share; they open in ascending order.
+
+        A window may reach beyond the train: the source is at base_a there. ValueError if they do not ascend.
+        """
+        if terminal == self.terminal:
+            return self._means(start_s, stop_s, self.voltage_v, self.base_v, _NO_LEVELS, 0.0)[0]
+        middle = 0.5 * (start_s + stop_s)
+        return self._joined(terminal, len(middle), lambda pad: self._pad_mean_v(pad, start_s, stop_s, middle))
+
     def _sensed(self, terminal: str, time_s: FloatArray, during: bool) -> FloatArray:
+        return self._joined(terminal, len(time_s), lambda pad: self._pad_v(pad, time_s, during))
+
+    def _joined(self, terminal: str, count: int, pad_v: Callable[[Pad], FloatArray]) -> FloatArray:
+        """What a terminal sees of the pads on its line: their voltages, weighed by their conductance."""
         pads = self.connections.get(terminal, ())
         if not pads:
-            return np.full(len(time_s), np.nan)
+            return np.full(count, np.nan)
         if len(pads) == 1:
-            return self._pad_v(pads[0], time_s, during)
-        weights = []
-        for name, port in pads:
-            weights.append(1.0 / self.world.devices[name].load(port, 0.0, self.world.now).ohm)
+            return pad_v(pads[0])
+        weights = [1.0 / self.world.part(name).load(port, 0.0, self.world.now).ohm for name, port in pads]
         if not sum(weights):
-            return np.full(len(time_s), np.nan)
-        voltages = [np.nan_to_num(self._pad_v(pad, time_s, during)) for pad in pads]
+            return np.full(count, np.nan)
+        voltages = [np.nan_to_num(pad_v(pad)) for pad in pads]
         return np.asarray(np.average(voltages, axis=0, weights=weights))
+
+    def _pad_mean_v(
+        self, pad: Pad, start_s: FloatArray, stop_s: FloatArray, middle_s: FloatArray
+    ) -> FloatArray:
+        name, port = pad
+        part, mine = self.world.part(name), self.played.get(pad[0])
+        if mine is None:
+            current = np.full(len(middle_s), self.world.standing_a(name))
+            return part.port_v(port, current, part.level, middle_s)
+        means = self._means(start_s, stop_s, mine.current_a, mine.base_a, mine.level, mine.level_before)
+        return part.mean_v(port, *means, middle_s)
+
+    def _means(
+        self,
+        start_s: FloatArray,
+        stop_s: FloatArray,
+        pulse: FloatArray,
+        base: float,
+        level: FloatArray,
+        level_before: float,
+    ) -> tuple[FloatArray, FloatArray]:
+        mean, mean_level = np.empty(len(start_s)), np.empty(len(start_s))
+        levels = level if len(level) == len(pulse) else np.zeros(len(pulse))
+        if not window_means(
+            self.train.start_s,
+            self.train.width_s,
+            pulse,
+            levels,
+            base,
+            level_before,
+            start_s,
+            stop_s,
+            mean,
+            mean_level,
+        ):
+            raise ValueError("windows must open in ascending order, and none may close before it opens")
+        return mean, mean_level
 
     def _pad_v(self, pad: Pad, time_s: FloatArray, during: bool) -> FloatArray:
         name, port = pad
-        device = self.world.devices[name]
+        device = self.world.part(name)
         mine = self.played.get(name)
         if mine is None:
             current = np.full(len(time_s), self.world.standing_a(name))

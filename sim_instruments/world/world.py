@@ -5,18 +5,19 @@ Physics is lazy: a device lives through time only when something touches it, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sim_instruments.world.circuit import Node, drive, drive_pulses, parallel
-from sim_instruments.world.contracts import FloatArray, Level, PulseTrain, SimInstrument
+from sim_instruments.world.circuit import Node, drive, drive_pulses, open_line, parallel
+from sim_instruments.world.contracts import FloatArray, Level, PlayTrace, PulseTrain, SimInstrument
 from sim_instruments.world.device import Device
 from sim_instruments.world.field import Field
+from sim_instruments.world.shunt import Shunt
 from sim_instruments.world.streams import Streams
 from sim_instruments.world.trace import DeviceTrace, Trace
-from sim_instruments.world.wiring import Pad, Wiring
+from sim_instruments.world.wiring import Pad, Wiring, shunt_name
 
 TIMING_S = 1e-9  # what rounding may add up to in a train's times
 
@@ -28,13 +29,23 @@ class World:
     """
 
     def __init__(
-        self, devices: Mapping[str, Device], wiring: Wiring, field: Field, seed: int, mains_hz: float = 50.0
+        self,
+        devices: Mapping[str, Device],
+        wiring: Wiring,
+        field: Field,
+        seed: int,
+        mains_hz: float = 50.0,
+        shunts: Sequence[Shunt] = (),
     ):
         self.now = 0.0
         self.mains_hz = mains_hz
         self.devices = dict(devices)
         self.truth: dict[str, Any] = {name: device.truth for name, device in devices.items()}
+        self.shunts = {shunt.terminal: shunt for shunt in shunts}
         self.faults: list[str] = []
+        self._parts: dict[str, Device | Shunt] = self.devices | {
+            shunt_name(shunt.terminal): shunt for shunt in shunts
+        }
         self.wiring = wiring
         self.field = field
         self._streams = Streams(seed)
@@ -94,13 +105,16 @@ class World:
         if len(train.start_s):
             self._settle(terminal, float(train.start_s[0]))
         node = self._node(terminal)
-        current, voltage, compliance = drive_pulses(node, train.level_a, train.limit_v)
-        base_v, base_a, _ = drive(node, Level(train.base_a, train.limit_v, True))
+        current, voltage, compliance = drive_pulses(node, train)
+        base_v, base_a, _ = drive(
+            node, Level(train.base_a, train.limit_v, True, train.voltage_mode, train.series_ohm)
+        )
         played: dict[str, DeviceTrace] = {}
         for (name, port), share in zip(pads, node.shares, strict=True):
             if port != "current" or share == 0.0:
                 continue
             mine = current if share == 1.0 else current * share
+            before = self.devices[name].level
             level, survived = self.devices[name].play(
                 mine, train.start_s, train.width_s, base_a * share, self.field
             )
@@ -109,7 +123,9 @@ class World:
                 mine[survived:] = 0.0
                 if len(pads) == 1:
                     current, voltage, compliance = _broken(train, current, voltage, compliance, survived)
-            played[name] = DeviceTrace(mine, base_a * share, level)
+            played[name] = DeviceTrace(mine, base_a * share, level, before)
+        if terminal in self.shunts:
+            played[shunt_name(terminal)] = DeviceTrace(current, base_a, np.zeros(len(current)), 0.0)
         return Trace(self, terminal, train, connections, played, current, voltage, compliance, base_v)
 
     # ---- readers --------------------------------------------------------------------------------------
@@ -126,6 +142,10 @@ class World:
         if not any(port == "current" for _, port in pads):
             return float("nan") if node.open else node.emf_v
         return self._line_v(pads)
+
+    def part(self, name: str) -> Device | Shunt:
+        """What a pad belongs to: a device, or the shunt of a line."""
+        return self._parts[name]
 
     # ---- relays ----------------------------------------------------------------------------------------
 
@@ -166,6 +186,14 @@ class World:
         """The other end of a plain cable; None if nothing is wired."""
         return self.wiring.other_end(terminal)
 
+    def trigger(self, line: str, times_s: FloatArray, trace: PlayTrace | None = None) -> None:
+        """A trigger output went high; whoever hangs on its cable and has trigger inputs is told."""
+        for end in self.wiring.far_ends(line):
+            listener = self._instruments.get(end.partition(".")[0])
+            triggered = getattr(listener, "triggered", None)
+            if triggered is not None:
+                triggered(end, times_s, trace)
+
     def fault(self, text: str) -> None:
         """Record a wiring fault, with the time."""
         self.faults.append(f"{self.now:.6f} s: {text}")
@@ -179,7 +207,7 @@ class World:
             "faults": list(self.faults),
             "streams": self._streams.snapshot(),
             "levels": {
-                name: [each.value, each.limit, each.connected, each.voltage_mode]
+                name: [each.value, each.limit, each.connected, each.voltage_mode, each.series_ohm]
                 for name, each in self._levels.items()
             },
             "relays": list(self.wiring.closed),
@@ -197,8 +225,8 @@ class World:
         self.faults[:] = state["faults"]
         self._streams.restore(state["streams"])
         self._levels = {
-            name: Level(float(value), float(limit), bool(connected), bool(mode))
-            for name, (value, limit, connected, mode) in state["levels"].items()
+            name: Level(float(value), float(limit), bool(connected), bool(mode), float(series))
+            for name, (value, limit, connected, mode, series) in state["levels"].items()
         }
         self.wiring.restore(state["relays"])
         self.field.restore(state["field"])
@@ -209,39 +237,53 @@ class World:
 
     # ---- inside -----------------------------------------------------------------------------------------
 
-    def standing_a(self, device: str) -> float:
-        """Current through a device's current line from the standing levels now."""
+    def standing_a(self, name: str) -> float:
+        """Current through a device's current line, or a shunt, from the standing levels now."""
+        part = self._parts[name]
+        if isinstance(part, Shunt):
+            level = self._levels.get(part.terminal)
+            return drive(self._node(part.terminal), level)[1] if level else 0.0
         total = 0.0
         for terminal, level in self._levels.items():
             if not level.connected or (level.value == 0 and not level.voltage_mode):
                 continue
             pads = self.wiring.connections.get(terminal, ())
-            if (device, "current") in pads:
+            if (name, "current") in pads:
                 node = self._node(terminal)
-                total += drive(node, level)[1] * node.shares[pads.index((device, "current"))]
+                total += drive(node, level)[1] * node.shares[pads.index((name, "current"))]
         return total
 
     def _node(self, terminal: str) -> Node:
-        """What a terminal is connected to. Pads that only sense need the device's standing current."""
+        """What a terminal is connected to, a shunt in its line included.
+
+        Pads that only sense need the device's standing current.
+        """
         pads = self.wiring.connections.get(terminal, ())
-        return parallel(
+        node = parallel(
             [
-                self.devices[name].load(port, 0.0 if port == "current" else self.standing_a(name), self.now)
+                self._parts[name].load(port, 0.0 if port == "current" else self.standing_a(name), self.now)
                 for name, port in pads
             ]
         )
+        return node.behind(self._shunt_ohm(terminal))
+
+    def _shunt_ohm(self, terminal: str) -> float:
+        shunt = self.shunts.get(terminal)
+        return shunt.ohm if shunt else 0.0
 
     def _line_v(self, pads: tuple[Pad, ...]) -> float:
         """Voltage on a line with current pads, set by whoever drives it; nan if nobody does."""
         for terminal, level in self._levels.items():
             if level.connected and set(pads) & set(self.wiring.connections.get(terminal, ())):
-                return drive(self._node(terminal), level)[0]
+                voltage, current, _ = drive(self._node(terminal), level)
+                return voltage - current * self._shunt_ohm(terminal)
         return 0.0
 
     def _settle(self, terminal: str, until_s: float | None = None) -> None:
         """Bring the devices on this terminal's line up to a time (now)."""
         for name in dict.fromkeys(name for name, _ in self.wiring.connections.get(terminal, ())):
-            self._settle_device(name, self.now if until_s is None else until_s)
+            if name in self.devices:
+                self._settle_device(name, self.now if until_s is None else until_s)
 
     def _settle_device(self, name: str, until_s: float) -> None:
         self.devices[name].settle(until_s, self.standing_a(name), self.field)
@@ -261,7 +303,7 @@ class World:
             value = self._levels[live[0]].value
             self.fault(f"hot switching: relay {relay.name} {verb} while {live[0]} sources {value:g}")
         pad = self.wiring.pad_of(channel)
-        if pad is not None:
+        if pad is not None and pad[0] in self.devices:
             self._settle_device(pad[0], self.now)
         for terminal in terminals:
             self._settle(terminal)
@@ -300,8 +342,10 @@ def _broken(
     train: PulseTrain, current: FloatArray, voltage: FloatArray, compliance: Any, survived: int
 ) -> tuple[FloatArray, FloatArray, Any]:
     """The source's side of a train whose device broke after `survived` pulses: an open line from there."""
-    current, voltage, compliance = current.copy(), voltage.copy(), compliance.copy()
-    current[survived:] = 0.0
-    voltage[survived:] = np.sign(train.level_a[survived:]) * train.limit_v
-    compliance[survived:] = train.level_a[survived:] != 0
-    return current, voltage, compliance
+    none, railed, limited = open_line(train)
+    alive = np.arange(len(current)) < survived
+    return (
+        np.where(alive, current, none),
+        np.where(alive, voltage, railed),
+        np.where(alive, compliance, limited),
+    )
