@@ -230,6 +230,9 @@ class WaveformSource(Protocol):
     """Fewest and most samples of one wave."""
     wave_memory: int
     """Samples that the memory of one channel holds, all waves together."""
+    waves: Mapping[str, int] | None
+    """Samples of each wave that this driver put into memory; None while that is not known (after `forget`, a
+    reset, at first): then the next step is `forget_waves`."""
 
     def set_load_ohm(self, ohm: float) -> None:
         """What hangs on the output (device, contacts, shunt), without the source's own resistance."""
