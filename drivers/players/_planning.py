@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from drivers._ranges import Range, smallest_range
 from hilab.errors import BenchError
-from hilab.frames import DeviceCard, FloatArray, FrameBatch, IntArray, Load, PlanRefused
+from hilab.frames import (
+    SPENT,
+    DeviceCard,
+    FloatArray,
+    FrameBatch,
+    FramePlan,
+    IntArray,
+    Load,
+    PlanRefused,
+)
 from hilab.roles import Station, lacking
 
 CONTACTS_OHM = 100.0  # two probes or pads on the current line, on top of its nominal resistance
@@ -19,7 +30,8 @@ MISALIGNMENT = 0.01  # part of the current line's resistance that Hall arms may 
 HOPELESS = 0.1  # a player refuses when it would take one state for the other more often than this
 BYTES_PER_S = 2e6  # transfer of long messages and answers
 REMEMBERED = 10_000  # entries of a cache
-RELAY_MESSAGES = 3  # open, close and look, for one change of route
+RELAY_MESSAGES = 2  # open and close, for one change of route
+SOURCE_OFF_MESSAGES = 2  # off and look, of the source, before the relays move
 
 
 @dataclass(frozen=True)
@@ -196,6 +208,128 @@ class Envelope:
             and peaks.reset_a <= min(self.pulse_max_a(device, actual.reset_width_s), highest_a)
             and peaks.read_a <= min(card.limits.read_max_a, highest_a)
         )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What planning found of a batch: its grouping, extremes, source ranges, misreading, and every reason
+    against it. ranges is empty for a source without ranges of its own."""
+
+    groups: Grouped
+    peaks: Mapping[str, Peaks]
+    ranges: Mapping[str, Range]
+    chances: Mapping[str, float]
+    reasons: tuple[str, ...]
+
+    def on_digits(self, actual: FrameBatch) -> FrameBatch:
+        """The batch with its amplitudes on the digits of each device's source range."""
+        steps = np.array([self.ranges[name].step if name in self.ranges else 1.0 for name in actual.devices])
+        step = steps[actual.device]
+        return replace(
+            actual,
+            write_a=quantised(actual.write_a, step),
+            reset_a=quantised(actual.reset_a, step),
+            read_a=quantised(actual.read_a, step),
+        )
+
+
+def judged(
+    actual: FrameBatch,
+    envelope: Envelope,
+    limit_v: Callable[[str], float],
+    noise_v: Callable[[str, Peaks, float], float],
+    *,
+    reader: str,
+    ranges: Sequence[Range] = (),
+    source: str = "",
+) -> Judgement:
+    """Hold a batch (times as the instruments can do them) against the devices' limits, the source's ranges
+    and the reader's noise. noise_v(device, peaks, integration_s); limit_v(device) is the compliance."""
+    groups = grouped(actual)
+    peaks = peaks_by_device(actual, groups)
+    chosen: dict[str, Range] = {}
+    chances: dict[str, float] = {}
+    reasons = [] if len(actual) else ["the batch holds no frame"]
+    for device, peak in peaks.items():
+        reasons += envelope.complaints(device, peak, actual, limit_v(device))
+        if ranges and (found := source_range(ranges, actual, peak)):
+            chosen[device] = found
+        elif ranges:
+            reasons.append(f"{device}: no source range of the {source} holds its amplitudes")
+        noise = partial(noise_v, device, peak, actual.integration_s)
+        chances[device] = envelope.misread(device, peak, actual.integration_s, noise)
+        reasons += hopeless(device, chances[device], reader)
+    return Judgement(groups, peaks, chosen, chances, tuple(reasons))
+
+
+def source_range(ranges: Sequence[Range], batch: FrameBatch, peak: Peaks) -> Range | None:
+    """The smallest range that holds all amplitudes of one device; None if none does."""
+    highest_a = max(peak.write_a, peak.read_a, peak.reset_a if batch.reset_count else 0.0)
+    return smallest_range(ranges, highest_a)
+
+
+def priced(
+    player: str,
+    batch: FrameBatch,
+    actual: FrameBatch,
+    found: Judgement,
+    devices: Mapping[str, DeviceCard],
+    *,
+    loads: tuple[Load, ...],
+    frame_s: float,
+    spent_s: Mapping[str, float],
+    relay_moves: int,
+    notes: tuple[str, ...] = (),
+    amplitude_uncertainty: float = 0.0,
+) -> FramePlan:
+    """The plan with all that it costs: time by kind (`SPENT`), pulses and energy of each device."""
+    return FramePlan(
+        player=player,
+        batch=batch,
+        actual=actual,
+        order=found.groups.order,
+        loads=loads,
+        frame_s=frame_s,
+        duration_s=sum(spent_s.values()),
+        relay_moves=relay_moves,
+        pulses=pulses_by_device(batch, found.groups),
+        misread_probability=found.chances,
+        notes=notes,
+        spent_s={kind: spent_s.get(kind, 0.0) for kind in SPENT},
+        energy_j=energy_by_device(actual, devices),
+        quantisation_a=float(np.abs(actual.write_a - batch.write_a).max()) if len(batch) else 0.0,
+        amplitude_uncertainty=amplitude_uncertainty,
+    )
+
+
+def energy_by_device(actual: FrameBatch, devices: Mapping[str, DeviceCard]) -> dict[str, float]:
+    """Energy (J) of the reset and write pulses in each device, at its nominal resistance."""
+    each = actual.write_width_s * np.square(actual.write_a)
+    if actual.reset_count:
+        each += actual.reset_count * actual.reset_width_s * np.square(actual.reset_a)
+    square_s = np.bincount(actual.device, weights=each, minlength=len(actual.devices))
+    return {
+        name: float(square_s[number]) * devices[name].r_ohm
+        for number, name in enumerate(actual.devices)
+        if square_s[number]
+    }
+
+
+def route_s(station: Station) -> float:
+    """Time of one change of route (s): looking that the source is off, opening, closing, settling."""
+    switch = switch_of(station)
+    if switch is None:
+        return 0.0
+    source_s = SOURCE_OFF_MESSAGES * float(station.role("pulse_source").message_s)
+    return source_s + RELAY_MESSAGES * float(switch.message_s) + float(switch.settle_s)
+
+
+def switch_of(station: Station) -> Any:
+    """The driver of the bench's relays; None where pads lie on the instruments."""
+    try:
+        return station.role("switch")
+    except KeyError:
+        return None
 
 
 def unfilled_roles(station: Station, roles: Sequence[str]) -> str:

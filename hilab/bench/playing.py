@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hilab import plugins
+from hilab.bench.accounts import Accounts
 from hilab.bench.wear import WearLedger
 from hilab.errors import UsageError
 from hilab.frames import DeviceCard, Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, PlanRefused
@@ -24,9 +25,10 @@ AHEAD = 1000
 class Playing:
     """Plans batches with the fastest suitable player and plays them, with the wear counted beforehand."""
 
-    def __init__(self, station: Station, ledger: WearLedger, misread_limit: float):
+    def __init__(self, station: Station, ledger: WearLedger, accounts: Accounts, misread_limit: float):
         self._station = station
         self._ledger = ledger
+        self._accounts = accounts
         self._misread_limit = misread_limit
         self._players: dict[str, Player] = {}
         self._unsuitable: dict[str, str] | None = None
@@ -72,10 +74,13 @@ class Playing:
         devices = self._station.devices
         ahead = {name: devices[name].limits.pulses_max // AHEAD for name in plan.pulses}
         self._ledger.debit(plan.pulses, ahead)
+        self._accounts.count(plan.pulses, plan.energy_j)
         readings = player.play(plan, on_chunk=on_chunk, stop=stop)
         unplayed = never_started(plan, readings)
         if unplayed.size:
-            self._ledger.credit(plan.batch.take(unplayed).pulses())
+            spared = plan.batch.take(unplayed).pulses()
+            self._ledger.credit(spared)
+            self._accounts.take_back(spared, _share_of_energy(plan, spared))
         return readings
 
     def _all_plans(
@@ -222,6 +227,14 @@ def never_started(plan: FramePlan, readings: FrameReadings) -> np.ndarray[Any, n
             unplayed.append(frames)
         in_flight = in_flight or bool(missing[frames].any())
     return np.concatenate(unplayed) if unplayed else np.empty(0, dtype=np.int64)
+
+
+def _share_of_energy(plan: FramePlan, pulses: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+    """The part of each device's energy that these pulses of the plan stand for."""
+    return {
+        name: plan.energy_j.get(name, 0.0) * sum(counts) / max(1, sum(plan.pulses[name]))
+        for name, counts in pulses.items()
+    }
 
 
 def _alike(batch: FrameBatch) -> Any:

@@ -6,11 +6,13 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from hilab.bench import reading
+from hilab.bench.accounts import Account, Accounts, pulse_energy_j
 from hilab.bench.field import FieldControl, FieldReading
 from hilab.bench.file import BenchFile
 from hilab.bench.locks import AddressLock
@@ -58,8 +60,9 @@ class Bench:
         self._locks = locks
         self._closed = False
         self._untouched = False  # since the last safe state
+        self._accounts = Accounts(clock)
         self._router = Router(self.devices, drivers, sources(drivers, file.roles), clock)
-        self._playing = Playing(self, ledger, file.misread_limit)
+        self._playing = Playing(self, ledger, self._accounts, file.misread_limit)
         self._field = self._field_control()
 
     # ---- what it is ---------------------------------------------------------------------------
@@ -152,7 +155,8 @@ class Bench:
     def route(self, device: str, port: str = "hall") -> None:
         """Connect the device's current line and `port`; sources are verified off before a relay moves."""
         self._untouched = False
-        self._router.connect(self.card(device).name, port)
+        with self.spending("relays"):
+            self._router.connect(self.card(device).name, port)
 
     def read_port(
         self,
@@ -172,15 +176,16 @@ class Bench:
         from what the device's card lets expect. BenchError above the device's read_max_a.
         """
         self.check_stop()
-        return reading.read_port(
-            self,
-            device,
-            port,
-            current_a,
-            reversals=reversals,
-            integration_s=integration_s,
-            settle_s=settle_s,
-        )
+        with self.spending("settle"):
+            return reading.read_port(
+                self,
+                device,
+                port,
+                current_a,
+                reversals=reversals,
+                integration_s=integration_s,
+                settle_s=settle_s,
+            )
 
     def pulse(self, device: str, amplitude_a: float, width_s: float) -> None:
         """One rectangular current pulse, inside the device's envelope and pulse budget; counted as wear."""
@@ -194,9 +199,12 @@ class Bench:
         if self._router.device != device:
             self.route(device, "hall" if "hall" in card.ports else "current")
         source = self.role("pulse_source")
-        source.configure_pulse(card.limits.current_max_a(width_s), card.limits.voltage_max_v)
+        with self.spending("arm"):
+            source.configure_pulse(card.limits.current_max_a(width_s), card.limits.voltage_max_v)
         self._ledger.debit(counts)
-        source.pulse(amplitude_a, width_s)
+        self._accounts.count(counts, {device: pulse_energy_j(amplitude_a, width_s, card.r_ohm)})
+        with self.spending("play"):
+            source.pulse(amplitude_a, width_s)
 
     def _refuse_pulse(self, card: DeviceCard, amplitude_a: float, width_s: float) -> None:
         if not (math.isfinite(width_s) and width_s > 0):
@@ -219,7 +227,8 @@ class Bench:
         self.check_stop()
         control = self._need_field()
         control.refuse(field_t, self.devices.values())
-        return control.set(field_t, tolerance_t, timeout_s)
+        with self.spending("settle"):
+            return control.set(field_t, tolerance_t, timeout_s)
 
     def check_field(self, field_t: float) -> None:
         """BenchError if `set_field` would refuse this field (T); nothing is sent."""
@@ -227,7 +236,9 @@ class Bench:
 
     def field_off(self) -> None:
         """Ramp the field to zero and switch the coil supply off."""
-        self._need_field().off()
+        control = self._need_field()
+        with self.spending("settle"):
+            control.off()
 
     def _need_field(self) -> FieldControl:
         if self._field is None:
@@ -247,9 +258,21 @@ class Bench:
 
     # ---- time and ending ----------------------------------------------------------------------
 
+    def spending(self, kind: str) -> AbstractContextManager[None]:
+        """Bench time that passes inside is booked as this kind (one of `hilab.frames.SPENT`).
+
+        A block inside another one books what passes in it. What passes in no block is the host's.
+        """
+        return self._accounts.spending(kind)
+
+    def account(self) -> Account:
+        """Bench time by kind, pulses and energy by device since the bench was opened."""
+        return self._accounts.total()
+
     def sleep(self, seconds: float) -> None:
         """Let bench time pass; Aborted as soon as `stop` is set."""
-        self.clock.wait(self.stop, seconds)
+        with self.spending("settle"):
+            self.clock.wait(self.stop, seconds)
         self.check_stop()
 
     def check_stop(self) -> None:

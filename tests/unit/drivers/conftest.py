@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,9 @@ class SmallStation:
 
     def route(self, device: str, port: str = "hall") -> None:
         self.routes.append(device)
+
+    def spending(self, kind: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def instrument_name(self, role: str) -> str:
         return str(self.roles[role].name)
