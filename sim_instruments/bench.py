@@ -9,7 +9,7 @@ from typing import Any
 from pyvisa import rname
 
 from sim_instruments.transports.in_process import InProcessLibrary
-from sim_instruments.world import plain
+from sim_instruments.world import instrument_errors, plain
 from sim_instruments.world.clock import VirtualClock, WallClock
 from sim_instruments.world.contracts import Link, SimInstrument
 from sim_instruments.world.device import Chip, DeviceModel
@@ -39,6 +39,7 @@ SIMULATION_KEYS = (
     "device_model",
     "device",
     "shape",
+    "instrument_errors",
     "open_contacts",
     "dead",
     "clock",
@@ -93,8 +94,9 @@ def build(
 
     simulation: setting ideal|default|hard, sample_seed (draws the chip), mains_hz, coil
     {tesla_per_ampere, time_constant_s}, latency_s {gpib|usb|lan: s}, device_model with its own options
-    in `device`, shape (floor and ceiling of P), open_contacts ["w2_d1.hall"], dead ["w4_d2"], clock
-    "virtual"|"wall" with speed. Everything unknown is refused with a ValueError of one sentence.
+    in `device`, shape (floor and ceiling of P), instrument_errors (gains and offsets a year after
+    calibration), open_contacts ["w2_d1.hall"], dead ["w4_d2"], clock "virtual"|"wall" with speed.
+    Everything unknown is refused with a ValueError of one sentence.
     """
     world = build_world(
         instruments=instruments, wires=wires, devices=devices, field=field, simulation=simulation, seed=seed
@@ -143,7 +145,11 @@ def build_world(
         made[name] = model.make(name, card, chip, surroundings)
     wiring = Wiring(instruments, wires, {name: card.get("pads", {}) for name, card in devices.items()})
     shunts = [drawn(wire, chip.sample_seed) for wire in wiring.shunts.values()]
-    world = World(made, wiring, surroundings, chip.seed, mains_hz, shunts)
+    wrong = simulation.get("instrument_errors", False)
+    if not isinstance(wrong, bool):
+        raise ValueError(f"simulation.instrument_errors must be true or false, got {wrong!r}")
+    errors = instrument_errors.draw(instruments, chip.sample_seed) if wrong else {}
+    world = World(made, wiring, surroundings, chip.seed, mains_hz, shunts, errors)
     for place in simulation.get("open_contacts", ()):
         name, _, port = str(place).partition(".")
         if name not in made or port not in devices[name].get("pads", {}):

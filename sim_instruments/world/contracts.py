@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,31 @@ class PulseTrain:
     series_ohm: float = 0.0
 
 
+class InstrumentErrors(NamedTuple):
+    """How one instrument is out of calibration; gains are factors, offsets are in parts of the range in use."""
+
+    source_gain: float = 1.0
+    source_offset: float = 0.0
+    read_gain: float = 1.0
+    read_offset: float = 0.0
+
+    def sourced(self, asked: FloatArray, full_scale: FloatArray | float) -> FloatArray:
+        """What really comes (n,) when this is asked for on these ranges: asked * gain + offset * range.
+
+        Zero stays zero: sources are trimmed there.
+        """
+        if self.source_gain == 1.0 and self.source_offset == 0.0:
+            return asked
+        wrong = asked * self.source_gain + self.source_offset * np.asarray(full_scale)
+        return np.where(asked == 0.0, 0.0, wrong)
+
+    def read(self, true: FloatArray, full_scale: FloatArray | float) -> FloatArray:
+        """What is read (n,), before noise, of true values on these ranges: true * gain + offset * range."""
+        if self.read_gain == 1.0 and self.read_offset == 0.0:
+            return true
+        return np.asarray(true * self.read_gain + self.read_offset * np.asarray(full_scale))
+
+
 class PlayTrace(Protocol):
     """What a train did, pulse by pulse; all arrays (n,)."""
 
@@ -184,6 +209,14 @@ class World(Protocol):
 
         Whatever instrument the cable joins to it gets `triggered(its line, times_s, trace)`; trace is what
         the train did that the triggers belong to, so that a reader can measure in its windows.
+        """
+        ...
+
+    def instrument_errors(self, name: str) -> InstrumentErrors:
+        """The errors of that instrument (unity and zero unless simulation.instrument_errors is true).
+
+        They never change; an instrument may keep them. `sourced` belongs on the levels and trains that it
+        hands to the world, `read` on true values before noise and rounding.
         """
         ...
 

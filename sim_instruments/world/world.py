@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from sim_instruments.world.circuit import Node, drive, drive_pulses, open_line, parallel
-from sim_instruments.world.contracts import FloatArray, Level, PlayTrace, PulseTrain, SimInstrument
+from sim_instruments.world.contracts import (
+    FloatArray,
+    InstrumentErrors,
+    Level,
+    PlayTrace,
+    PulseTrain,
+    SimInstrument,
+)
 from sim_instruments.world.device import Device
 from sim_instruments.world.field import Field
 from sim_instruments.world.shunt import Shunt
@@ -19,6 +26,7 @@ from sim_instruments.world.streams import Streams
 from sim_instruments.world.trace import DeviceTrace, Trace
 from sim_instruments.world.wiring import Pad, Wiring, shunt_name
 
+_NO_ERRORS = InstrumentErrors()
 TIMING_S = 1e-9  # what rounding may add up to in a train's times
 
 
@@ -36,6 +44,7 @@ class World:
         seed: int,
         mains_hz: float = 50.0,
         shunts: Sequence[Shunt] = (),
+        errors: Mapping[str, InstrumentErrors] | None = None,
     ):
         self.now = 0.0
         self.mains_hz = mains_hz
@@ -43,6 +52,7 @@ class World:
         self.truth: dict[str, Any] = {name: device.truth for name, device in devices.items()}
         self.shunts = {shunt.terminal: shunt for shunt in shunts}
         self.faults: list[str] = []
+        self._errors = dict(errors or {})
         self._parts: dict[str, Device | Shunt] = self.devices | {
             shunt_name(shunt.terminal): shunt for shunt in shunts
         }
@@ -64,6 +74,10 @@ class World:
     def instrument(self, name: str) -> Any:
         """The simulated instrument of that name. Raises KeyError."""
         return self._instruments[name]
+
+    def instrument_errors(self, name: str) -> InstrumentErrors:
+        """How that instrument is out of calibration; unity and zero by default."""
+        return self._errors.get(name, _NO_ERRORS)
 
     def advance(self, now: float) -> None:
         """Time goes on to `now`: instruments play what ended by then. Earlier times change nothing."""
