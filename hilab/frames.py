@@ -66,12 +66,14 @@ class DeviceLimits:
 class NominalCurve:
     """The switching curve that the design promises for pulses of write_width_s.
 
-    I50 (A) and one logistic unit (A), known without measuring the device at hand.
+    I50 (A) and one logistic unit (A), known without measuring the device at hand; i50_spread_a is the
+    expected standard deviation (A) of I50 from device to device, 0 where it is not known.
     """
 
     i50_a: float
     unit_a: float
     write_width_s: float
+    i50_spread_a: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,18 @@ class CalibrationParams(ProtocolParams):
     rounds: int = Field(2, ge=1, le=100, description="visits to each device while calibrating")
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
+    )
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     tau0_s: float = Field(1e-9, gt=0, le=1e-6, description="attempt time assumed by the fits")
 
-    def timing(self) -> Timing:
-        """The times of all frames."""
-        return Timing(self.reset_width_s, self.write_width_s, integration_s=self.integration_s)
+    def timing(self, bench: Bench) -> Timing:
+        """The times of all frames on this bench."""
+        integration_s = self.integration_s or bench.integration_s
+        return Timing(self.reset_width_s, self.write_width_s, integration_s=integration_s)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def calibrate(
 
     began_s = bench.clock.now()
     located: dict[str, Located] = yield from locate(
-        bench, devices, read_a=params.read_a, timing=params.timing()
+        bench, devices, read_a=params.read_a, timing=params.timing(bench)
     )
     sigmoids = yield from measure_sigmoids(
         bench,
@@ -71,7 +74,7 @@ def calibrate(
         },
         trials=params.trials,
         rounds=params.rounds,
-        timing=params.timing(),
+        timing=params.timing(bench),
         verify_reset=False,
         random=random,
         record=False,
@@ -88,7 +91,7 @@ def calibrate(
         np.array([fitted[name]["unit_a"] for name in devices]),
     )
     return Calibrated(
-        readout(located, devices, params.timing()),
+        readout(located, devices, params.timing(bench)),
         Calibrations(nominal_curves(bench, measured), measured),
         {
             "frames": (FRAMES_TO_LOCATE + params.points * params.trials) * len(devices),

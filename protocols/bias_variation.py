@@ -81,7 +81,7 @@ class BiasVariation(Protocol[BiasVariationParams]):
 
     def check(self, bench: Bench) -> None:
         params = self.params
-        check_frames(bench, chosen_devices(bench, params.devices), params.read_a, params.timing())
+        check_frames(bench, chosen_devices(bench, params.devices), params.read_a, params.timing(bench))
 
     def steps(self, bench: Bench) -> Iterator[Message]:
 
@@ -120,7 +120,7 @@ class BiasVariation(Protocol[BiasVariationParams]):
         params = self.params
         neurons = SoftwareNeurons(self.random("software neurons"))
         layer = hidden_layer(ARMS["software"], params.hidden, neurons, on_devices=False)
-        network = Network(data.train.images.shape[1], 10, params.hidden, layer)
+        network = Network(data.train.images.shape[1], 10, (params.hidden,), (layer,))
         initialise(network, self.random("weights"))
         training = Training(network, data.train, TrainingSettings(epochs=params.epochs, order_seed=self.seed))
         for step in train(training):
@@ -231,7 +231,7 @@ class _Study:
         from hilab.learning.network import Network
         from hilab.learning.training import evaluate_steps
 
-        network = Network(self.data.test.images.shape[1], 10, self.protocol.params.hidden, layer)
+        network = Network(self.data.test.images.shape[1], 10, (self.protocol.params.hidden,), (layer,))
         network.set_weights(self.weights)
         steps = evaluate_steps(network, self.data.test)
         while True:

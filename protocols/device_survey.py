@@ -42,7 +42,9 @@ class SurveyParams(ProtocolParams):
     rounds: int = Field(5, ge=1, le=1000, description="visits to each device")
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading of a frame")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading of a frame; the bench's own if not given"
+    )
     verify_reset: bool = Field(True, description="read after each reset too, and count the failed ones")
     tau0_s: float = Field(1e-9, gt=0, le=1e-6, description="attempt time assumed by the fits")
     record_frames: bool = Field(True, description="keep every frame's reading in the run file")
@@ -70,7 +72,11 @@ class DeviceSurvey(Protocol[SurveyParams]):
 
     def check(self, bench: Bench) -> None:
         params = self.params
-        timing = Timing(params.reset_width_s, params.write_width_s, integration_s=params.integration_s)
+        timing = Timing(
+            params.reset_width_s,
+            params.write_width_s,
+            integration_s=params.integration_s or bench.integration_s,
+        )
         check_frames(bench, chosen_devices(bench, params.devices), None, timing)
         if params.field_loop:
             bench.check_field(params.field_max_t)
@@ -91,7 +97,7 @@ class DeviceSurvey(Protocol[SurveyParams]):
                 devices=list(devices),
                 points=params.loop_points,
                 write_width_s=params.write_width_s,
-                integration_s=params.integration_s,
+                integration_s=params.integration_s or bench.integration_s,
             )
             _merge(found, (yield from current_loops(bench, sweep)), "current")
         yield from self._curves(bench, devices, found)
@@ -101,7 +107,11 @@ class DeviceSurvey(Protocol[SurveyParams]):
         self, bench: Bench, devices: tuple[str, ...], found: dict[str, dict[str, Any]]
     ) -> Iterator[Message]:
         params = self.params
-        timing = Timing(params.reset_width_s, params.write_width_s, integration_s=params.integration_s)
+        timing = Timing(
+            params.reset_width_s,
+            params.write_width_s,
+            integration_s=params.integration_s or bench.integration_s,
+        )
         located = yield from locate(bench, devices, timing=timing, record=params.record_frames)
         sigmoids = yield from measure_sigmoids(
             bench,

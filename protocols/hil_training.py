@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hilab.engine.messages import Checkpoint, Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol
-from hilab.errors import HilabError
+from hilab.errors import HilabError, UsageError
 from protocols._calibration import Calibrated, calibrate
 from protocols._common import FRAME_COLUMNS, chosen_devices
 from protocols._fitting import FIT_COLUMNS
@@ -33,11 +33,16 @@ Arm = Literal[
     "software",
     "transfer_uncalibrated",
     "transfer_calibrated",
+    "variation_aware",
     "hil_straight_through",
     "hil_nominal",
     "hil_calibrated_backward",
     "hil_calibrated_forward",
+    "hil_fine_tuned",
 ]
+
+
+LayerSize = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class HilTrainingParams(ImageParams):
@@ -46,25 +51,42 @@ class HilTrainingParams(ImageParams):
     arms: list[Arm] = Field(
         ["software", "hil_calibrated_backward"], min_length=1, description="what is compared"
     )
-    hidden: int = Field(100, ge=1, le=10_000, description="hidden neurons")
+    hidden: list[LayerSize] = Field(
+        [100], min_length=1, max_length=8, description="neurons of each hidden layer; all are devices"
+    )
     epochs: int = Field(10, ge=1, le=1000, description="passes over the training images")
     batch_size: int = Field(100, ge=1, le=10_000, description="images of a mini-batch")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="of Adam")
-    samples: int = Field(1, ge=1, le=100, description="samples of each neuron at the last test")
+    samples: int = Field(1, ge=1, le=100, description="whole passes for each image at the last test")
+    sample_images: int = Field(
+        0, ge=0, le=10_000, description="test images that get all the samples, the others one (0: all)"
+    )
+    drift_field_t: float = Field(
+        0.0,
+        ge=-0.01,
+        le=0.01,
+        description="perpendicular field switched on after the calibration: a drift on purpose",
+    )
     epoch_test_images: int = Field(
         1000, ge=0, le=10_000, description="test images after each epoch (0: test at the end only)"
     )
     checkpoint_steps: int = Field(100, ge=1, description="mini-batches between two checkpoints")
 
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _one_layer(cls, hidden: Any) -> Any:
+        """A single number is one layer."""
+        return [hidden] if isinstance(hidden, int) else hidden
+
 
 class HilTraining(Protocol[HilTrainingParams]):
-    """A 784-H-10 network on MNIST whose hidden neurons are devices, pulsed in every forward pass.
+    """A network on MNIST (784-H-10 or deeper) whose hidden neurons are devices, pulsed in each forward pass.
 
     First each device's read-out levels, reset and switching curve are measured. Then the arms are run
     with the same initial weights and the same order of images: trained in software, transferred to the
     devices with nominal or measured curves, or trained with the devices in the loop. Accuracy is told at one
-    sample of each neuron (and with the outputs of several samples averaged, if asked). Frames, bench time
-    and pulses count calibration too. One seed gives no verdict.
+    sample of each neuron (and with the outputs of several whole passes averaged, if asked). Frames, bench
+    time and pulses count calibration too. One seed gives no verdict.
     """
 
     name: ClassVar[str] = "hil_training"
@@ -103,7 +125,7 @@ class HilTraining(Protocol[HilTrainingParams]):
 
     def packed_bytes(self) -> int:
         """Bytes of one mini-batch's outcomes, eight to a byte."""
-        return -(-self.params.batch_size * self.params.hidden // 8)
+        return -(-self.params.batch_size * sum(self.params.hidden) // 8)
 
     def check(self, bench: Bench) -> None:
         from hilab.learning.arms import in_order
@@ -113,8 +135,12 @@ class HilTraining(Protocol[HilTrainingParams]):
         arms = [arm for arm in in_order(tuple(params.arms)) if arm.uses_devices]
         if any("nominal" in (arm.forward, arm.backward) for arm in arms):
             _demand_nominal(bench, devices)
+        if any(arm.varied for arm in arms):
+            _demand_spread(bench, devices)
+        if params.drift_field_t and not (bench.has_role("field_source") and arms):
+            raise UsageError("drift_field_t: needs a bench with a field source and an arm that uses devices")
         if arms:
-            check_frames(bench, devices, params.read_a, params.timing())
+            check_frames(bench, devices, params.read_a, params.timing(bench))
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         from hilab.learning.arms import in_order
@@ -125,9 +151,9 @@ class HilTraining(Protocol[HilTrainingParams]):
         devices = chosen_devices(bench, params.devices)
         calibrated: Calibrated | None = None
         if any(arm.uses_devices for arm in arms):
-            if any("nominal" in (arm.forward, arm.backward) for arm in arms if arm.uses_devices):
-                _demand_nominal(bench, devices)
             calibrated = yield from calibrate(bench, devices, params, self.random("calibration order"))
+        if calibrated and params.drift_field_t:
+            bench.set_field(params.drift_field_t)
         run = _Arms(self, bench, data, devices, calibrated)
         results: dict[str, Any] = {}
         weights: dict[str, Any] = {}
@@ -147,6 +173,20 @@ def _demand_nominal(bench: Bench, devices: tuple[str, ...]) -> None:
             f"{', '.join(missing)}: an arm with nominal calibration needs the design's switching curve; "
             "add [kinds.NAME.nominal] with i50_a and unit_a to the bench file"
         )
+
+
+def _demand_spread(bench: Bench, devices: tuple[str, ...]) -> None:
+    missing = [name for name in devices if not _spread_a(bench, name)]
+    if missing:
+        raise HilabError(
+            f"{', '.join(missing)}: variation-aware training needs the spread that the design expects; "
+            "add i50_spread_a to [kinds.NAME.nominal] in the bench file"
+        )
+
+
+def _spread_a(bench: Bench, device: str) -> float:
+    nominal = bench.devices[device].nominal
+    return nominal.i50_spread_a if nominal else 0.0
 
 
 @dataclass
@@ -176,12 +216,13 @@ class _Arms:
         trained_s = self.bench.clock.now()
         tested, test_neurons = self._network(arm, arm.test_on)
         tested.set_weights(network.weights())
-        evaluation = yield from self._test(arm, tested, self.protocol.params.epochs)
+        evaluation, many = yield from self._test(arm, tested, self._epochs(arm))
         return {
             "title": arm.title,
             "accuracy": evaluation.accuracy_one,
-            "accuracy_mean": evaluation.accuracy_mean,
-            "samples": evaluation.samples,
+            "accuracy_mean": many.accuracy_mean,
+            "samples": many.samples,
+            "sample_images": many.images,
             "standard_error": evaluation.standard_error,
             "training_frames": getattr(neurons, "frames", 0) if arm.train_on == "devices" else 0,
             "test_frames": getattr(test_neurons, "frames", 0) if arm.test_on == "devices" else 0,
@@ -194,40 +235,55 @@ class _Arms:
             "clipped": evaluation.clipped_fraction,
         }, network.weights()
 
+    def _epochs(self, arm: ArmSpec) -> int:
+        return arm.epochs or self.protocol.params.epochs
+
     def _network(self, arm: ArmSpec, place: str) -> tuple[Network, Any]:
+        """A network of this arm in this place, and the neurons that all its hidden layers share."""
         from hilab.learning.assignment import Assignment
         from hilab.learning.network import Network, hidden_layer
-        from hilab.learning.neurons import BenchNeurons, SoftwareNeurons
 
         params = self.protocol.params
         on_devices = place == "devices"
         envelope_a = np.array(
             [self.bench.devices[name].limits.current_max_a(params.write_width_s) for name in self.devices]
         )
-        neurons: Any = SoftwareNeurons(self.protocol.random(f"software neurons {arm.name} {place}"))
-        if on_devices:
+        neurons = self._neurons(arm, place)
+        layers = [
+            hidden_layer(
+                arm,
+                size,
+                neurons,
+                Assignment.round_robin(size, self.devices),
+                self.calibrated.calibrations if self.calibrated else None,
+                envelope_a,
+                on_devices=on_devices,
+            )
+            for size in params.hidden
+        ]
+        return Network(self.data.train.images.shape[1], 10, params.hidden, layers), neurons
+
+    def _neurons(self, arm: ArmSpec, place: str) -> Any:
+        from hilab.learning.neurons import BenchNeurons, SoftwareNeurons, VariedNeurons
+
+        if place == "devices":
             assert self.calibrated is not None
-            neurons = _Remembering(BenchNeurons(self.bench, self.devices, self.calibrated.readout))
-        layer = hidden_layer(
-            arm,
-            params.hidden,
-            neurons,
-            Assignment.round_robin(params.hidden, self.devices),
-            self.calibrated.calibrations if self.calibrated else None,
-            envelope_a,
-            on_devices=on_devices,
-        )
-        return Network(self.data.train.images.shape[1], 10, params.hidden, layer), neurons
+            return _Remembering(BenchNeurons(self.bench, self.devices, self.calibrated.readout))
+        random = self.protocol.random(f"software neurons {arm.name} {place}")
+        if arm.varied:
+            assert self.calibrated is not None
+            spread_a = np.array([_spread_a(self.bench, name) for name in self.devices])
+            return VariedNeurons(self.calibrated.calibrations.nominal, spread_a, random)
+        return SoftwareNeurons(random)
 
     def _train(self, arm: ArmSpec, network: Network, neurons: Any) -> Iterator[Message]:
         from hilab.learning.training import Training, TrainingSettings, train
 
         params = self.protocol.params
-        settings = TrainingSettings(
-            params.epochs, params.batch_size, params.learning_rate, self.protocol.seed
-        )
+        epochs = self._epochs(arm)
+        settings = TrainingSettings(epochs, params.batch_size, params.learning_rate, self.protocol.seed)
         training = Training(network, self.data.train, settings)
-        total = params.epochs * training.steps_per_epoch
+        total = epochs * training.steps_per_epoch
         for number, step in enumerate(train(training)):
             self.bench.check_stop()
             if isinstance(neurons, _Remembering):
@@ -253,6 +309,8 @@ class _Arms:
                 yield Checkpoint({"arm": arm.name, "step": number + 1, "training": training.state()})
             if step.ends_epoch and params.epoch_test_images:
                 yield from self._test_epoch(arm, network, step.epoch + 1)
+            if isinstance(neurons, _Remembering):
+                neurons.forget()
 
     def _test_epoch(self, arm: ArmSpec, network: Network, epoch: int) -> Iterator[Message]:
         from hilab.learning.training import evaluate_steps
@@ -261,26 +319,43 @@ class _Arms:
         evaluation = yield from _relay(evaluate_steps(network, few, 1), self.bench)
         yield _accuracy_row(arm.name, epoch, evaluation, final=False)
 
-    def _test(self, arm: ArmSpec, network: Network, epoch: int) -> Generator[Message, None, Evaluation]:
+    def _test(
+        self, arm: ArmSpec, network: Network, epoch: int
+    ) -> Generator[Message, None, tuple[Evaluation, Evaluation]]:
+        """(accuracy on all test images, the same with all samples, where asked on some of the images)."""
         from hilab.learning.training import evaluate_steps
 
-        samples = self.protocol.params.samples
+        params = self.protocol.params
+        some = params.sample_images
+        samples = 1 if some else params.samples
         evaluation = yield from _relay(evaluate_steps(network, self.data.test, samples), self.bench)
         yield _accuracy_row(arm.name, epoch, evaluation, final=True)
-        return evaluation
+        if not some:
+            return evaluation, evaluation
+        few = self.data.test.first(some)
+        many = yield from _relay(evaluate_steps(network, few, params.samples), self.bench)
+        yield _accuracy_row(arm.name, epoch, many, final=True)
+        return evaluation, many
 
 
 class _Remembering:
-    """Neurons that remember their last outcomes: the run file keeps them, so that a resumed training can
-    replay them without pulsing."""
+    """Neurons that remember their outcomes in a mini-batch.
+
+    The run file keeps them, so that a resumed training can replay them without pulsing.
+    """
 
     def __init__(self, neurons: BenchNeurons):
         self.neurons = neurons
-        self.last = np.zeros(0, dtype=np.uint8)
+        self.last: list[np.ndarray] = []
 
     def fire(self, device: np.ndarray, current_a: np.ndarray) -> np.ndarray:
-        self.last = self.neurons.fire(device, current_a)
-        return self.last
+        bits = self.neurons.fire(device, current_a)
+        self.last.append(bits)
+        return bits
+
+    def forget(self) -> None:
+        """A new mini-batch begins."""
+        self.last.clear()
 
     def state(self) -> dict[str, Any]:
         return self.neurons.state()
@@ -297,9 +372,9 @@ class _Remembering:
         return self.neurons.spoiled
 
     def reading(self, arm: str, step: int, length: int) -> Reading:
-        """One row of the `bits` stream."""
+        """One row of the `bits` stream: the layers' outcomes, one after another."""
         packed = np.zeros(length, dtype=np.uint8)
-        bits = np.packbits(self.last)
+        bits = np.packbits(np.concatenate(self.last))
         packed[: len(bits)] = bits
         return Reading(
             "bits",

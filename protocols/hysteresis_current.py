@@ -37,7 +37,9 @@ class HysteresisCurrentParams(ProtocolParams):
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
+    )
 
 
 class HysteresisCurrent(Protocol[HysteresisCurrentParams]):
@@ -59,7 +61,7 @@ class HysteresisCurrent(Protocol[HysteresisCurrentParams]):
             params.write_width_s,
             params.write_width_s,
             read_wait_s=params.read_wait_s,
-            integration_s=params.integration_s,
+            integration_s=params.integration_s or bench.integration_s,
         )
         asked = () if params.current_max_a is None else (params.current_max_a,)
         check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing, write_a=asked)
@@ -108,7 +110,7 @@ def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[s
             write_width_s=params.write_width_s,
             read_wait_s=params.read_wait_s,
             reset_count=0,
-            integration_s=params.integration_s,
+            integration_s=params.integration_s or bench.integration_s,
         )
         readings = bench.play(bench.plan(batch))
         r_hall = readings.voltage_v / currents[number]

@@ -36,7 +36,9 @@ class PulseWidthParams(ProtocolParams):
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
+    )
     tau0_s: float = Field(1e-9, gt=0, le=1e-6, description="attempt time assumed by the fits at one width")
 
     @field_validator("widths_s")
@@ -63,7 +65,9 @@ class PulseWidthDependence(Protocol[PulseWidthParams]):
     def check(self, bench: Bench) -> None:
         params = self.params
         for width_s in params.widths_s:
-            timing = Timing(params.reset_width_s, width_s, integration_s=params.integration_s)
+            timing = Timing(
+                params.reset_width_s, width_s, integration_s=params.integration_s or bench.integration_s
+            )
             check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
@@ -72,7 +76,9 @@ class PulseWidthDependence(Protocol[PulseWidthParams]):
         by_device: dict[str, list[Sigmoid]] = {name: [] for name in devices}
         single: dict[str, dict[str, Any]] = {}
         for width_s in params.widths_s:
-            timing = Timing(params.reset_width_s, width_s, integration_s=params.integration_s)
+            timing = Timing(
+                params.reset_width_s, width_s, integration_s=params.integration_s or bench.integration_s
+            )
             located = yield from locate(bench, devices, read_a=params.read_a, timing=timing)
             amplitudes = {
                 name: amplitudes_around(one.i50_a, params.points, params.span_units)

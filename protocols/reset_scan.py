@@ -34,7 +34,9 @@ class ResetScanParams(ProtocolParams):
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
     reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
+    )
 
 
 class ResetScan(Protocol[ResetScanParams]):
@@ -65,12 +67,18 @@ class ResetScan(Protocol[ResetScanParams]):
 
     def check(self, bench: Bench) -> None:
         params = self.params
-        timing = Timing(reset_width_s=params.reset_width_s, integration_s=params.integration_s)
+        timing = Timing(
+            reset_width_s=params.reset_width_s, integration_s=params.integration_s or bench.integration_s
+        )
         check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params
-        timing = Timing(params.reset_width_s, params.reset_width_s, integration_s=params.integration_s)
+        timing = Timing(
+            params.reset_width_s,
+            params.reset_width_s,
+            integration_s=params.integration_s or bench.integration_s,
+        )
         devices = chosen_devices(bench, params.devices)
         located = yield from locate(bench, devices, read_a=params.read_a, timing=timing)
         picks: dict[str, float | None] = {}

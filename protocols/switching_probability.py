@@ -44,7 +44,9 @@ class SwitchingParams(ProtocolParams):
     write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
     reset_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between reset and write")
     read_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between write and read")
-    integration_s: float = Field(2e-3, gt=0, le=1, description="integration of one reading")
+    integration_s: float | None = Field(
+        None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
+    )
     verify_reset: bool = Field(True, description="read after each reset too, and count the failed ones")
     tau0_s: float = Field(1e-9, gt=0, le=1e-6, description="attempt time assumed by the Neel-Arrhenius fit")
 
@@ -56,10 +58,14 @@ class SwitchingParams(ProtocolParams):
             raise ValueError(f"rounds: {self.rounds} rounds need at least as many trials, got {self.trials}")
         return self
 
-    def timing(self) -> Timing:
+    def timing(self, bench: Bench) -> Timing:
         """The times of all frames."""
         return Timing(
-            self.reset_width_s, self.write_width_s, self.reset_wait_s, self.read_wait_s, self.integration_s
+            self.reset_width_s,
+            self.write_width_s,
+            self.reset_wait_s,
+            self.read_wait_s,
+            self.integration_s or bench.integration_s,
         )
 
 
@@ -87,7 +93,7 @@ class SwitchingProbability(Protocol[SwitchingParams]):
             bench,
             devices,
             params.read_a,
-            params.timing(),
+            params.timing(bench),
             write_a=params.amplitudes_a,
             reset_a=params.reset_a,
         )
@@ -95,7 +101,7 @@ class SwitchingProbability(Protocol[SwitchingParams]):
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params
         located = yield from locate(
-            bench, chosen_devices(bench, params.devices), read_a=params.read_a, timing=params.timing()
+            bench, chosen_devices(bench, params.devices), read_a=params.read_a, timing=params.timing(bench)
         )
         if params.reset_a is not None:
             located = {name: _with_reset(one, params.reset_a) for name, one in located.items()}
@@ -111,7 +117,7 @@ class SwitchingProbability(Protocol[SwitchingParams]):
             amplitudes,
             trials=params.trials,
             rounds=params.rounds,
-            timing=params.timing(),
+            timing=params.timing(bench),
             verify_reset=params.verify_reset,
             random=self.random("amplitude order"),
         )

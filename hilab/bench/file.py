@@ -97,10 +97,12 @@ class Nominal(Table):
     i50_a: Positive
     unit_a: Positive
     write_width_s: Positive = 100e-6
+    i50_spread_a: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Expected standard deviation of I50 from device to device (A); 0 where it is not known."""
 
     def frozen(self) -> NominalCurve:
         """The same for protocols."""
-        return NominalCurve(self.i50_a, self.unit_a, self.write_width_s)
+        return NominalCurve(self.i50_a, self.unit_a, self.write_width_s, self.i50_spread_a)
 
 
 class Kind(Table):
@@ -143,6 +145,8 @@ class BenchFile(Table):
     note: str = ""
     misread_limit: float = Field(1e-3, gt=0, lt=0.5)
     """Largest accepted chance of taking one state for the other in a reading."""
+    integration_s: Positive = 2e-3
+    """Integration of a frame's reading where a protocol does not say."""
     instruments: dict[Name, InstrumentEntry] = Field(min_length=1)
     roles: dict[Name, Name] = Field(min_length=1)
     wires: list[Wire] = Field(min_length=1)

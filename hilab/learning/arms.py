@@ -17,7 +17,8 @@ class ArmSpec:
     starts_from: the arm whose trained network it takes over ("" for fresh weights). train_on: where it
     trains, "" for no training of its own (transfer). forward, backward: calibrations while training, forward
     also for the test; backward "straight-through" is no curve at all. test_on: where it is tested. epochs: 0
-    takes the study's number.
+    takes the study's number. varied: software neurons whose curves deviate, redrawn in every mini-batch with
+    the spread that the design expects of its devices.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ArmSpec:
     backward: str = "ideal"
     test_on: Place = "software"
     epochs: int = 0
+    varied: bool = False
 
     @property
     def uses_devices(self) -> bool:
@@ -56,10 +58,28 @@ ARMS: dict[str, ArmSpec] = {
         ArmSpec("software", "software stochastic"),
         _transfer("transfer_uncalibrated", "transfer, uncalibrated", "nominal"),
         _transfer("transfer_calibrated", "transfer, calibrated", "per-device"),
+        ArmSpec(
+            "variation_aware",
+            "variation-aware training, then transfer",
+            forward="nominal",
+            backward="nominal",
+            test_on="devices",
+            varied=True,
+        ),
         _in_loop("hil_straight_through", "HIL, straight-through", "nominal", "straight-through"),
         _in_loop("hil_nominal", "HIL, nominal backward", "nominal", "nominal"),
         _in_loop("hil_calibrated_backward", "HIL, calibrated backward", "nominal", "per-device"),
         _in_loop("hil_calibrated_forward", "HIL, calibrated forward", "per-device", "per-device"),
+        ArmSpec(
+            "hil_fine_tuned",
+            "HIL, one epoch from the software network",
+            starts_from="software",
+            train_on="devices",
+            forward="per-device",
+            backward="per-device",
+            test_on="devices",
+            epochs=1,
+        ),
     )
 }
 

@@ -1,8 +1,9 @@
-"""The network: inputs, one hidden layer of devices (or of software neurons), ten outputs."""
+"""The network: inputs, one or more hidden layers of devices (or of software neurons), ten outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,22 +33,42 @@ class BinaryLayer(nn.Module):
 
 
 class Network(nn.Module):
-    """inputs - hidden - outputs; `neurons` maps z (B, H) to activations between the two linear maps."""
+    """inputs - hidden layers - outputs; each of `neurons` maps z (B, H) to activations.
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, neurons: nn.Module):
+    hidden: the size of each hidden layer, in order; neurons: as many modules.
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], neurons: Sequence[nn.Module]):
         super().__init__()
-        self.first = nn.Linear(inputs, hidden)
-        self.neurons = neurons
-        self.second = nn.Linear(hidden, outputs)
+        if not hidden or len(hidden) != len(neurons):
+            raise ValueError(f"{len(hidden)} hidden layers were sized, {len(neurons)} given")
+        sizes = [inputs, *hidden, outputs]
+        self.linear = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.neurons = nn.ModuleList(neurons)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, outputs) of one sample for images (B, inputs)."""
-        logits: Tensor = self.second(self.neurons(self.first(images)))
-        return logits
+        return self.sample(self.first_z(images))
+
+    def first_z(self, images: Tensor) -> Tensor:
+        """Pre-activations (B, H) of the first hidden layer: the same for every sample."""
+        z: Tensor = self.linear[0](images)
+        return z
+
+    def sample(self, z: Tensor) -> Tensor:
+        """Logits (B, outputs) of one whole pass from the first layer's pre-activations."""
+        for neurons, linear in zip(self.neurons, self.linear[1:], strict=True):
+            z = linear(neurons(z))
+        return z
+
+    @property
+    def device_layers(self) -> tuple[DeviceLayer, ...]:
+        """The hidden layers that fire neurons, in order."""
+        return tuple(layer for layer in self.neurons if isinstance(layer, DeviceLayer))
 
     @property
     def deterministic(self) -> bool:
-        return not isinstance(self.neurons, DeviceLayer)
+        return not self.device_layers
 
     def weights(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all weights as arrays."""
@@ -62,9 +83,9 @@ class Network(nn.Module):
 def initialise(network: Network, random: np.random.Generator) -> None:
     """Weights and biases uniform in +-1/sqrt(fan in), torch's own default, drawn from the given stream."""
     weights = {}
-    for name in ("first", "second"):
-        layer: nn.Linear = getattr(network, name)
-        bound = layer.in_features**-0.5
+    for number, layer in enumerate(network.linear):
+        assert isinstance(layer, nn.Linear)
+        name, bound = f"linear.{number}", layer.in_features**-0.5
         weights[f"{name}.weight"] = random.uniform(-bound, bound, (layer.out_features, layer.in_features))
         weights[f"{name}.bias"] = random.uniform(-bound, bound, layer.out_features)
     network.set_weights(weights)
@@ -88,7 +109,7 @@ def hidden_layer(
         return SigmoidLayer()
     if arm.hidden == "binary":
         return BinaryLayer()
-    if not on_devices:
+    if not on_devices and not arm.varied:
         ideal = Surrogate.ideal(1)
         return DeviceLayer(bench, Assignment.round_robin(hidden, ideal.devices), ideal, ideal)
     if devices is None or calibrations is None:

@@ -86,6 +86,35 @@ class SurrogateNeurons:
         self.frames = int(state["frames"])
 
 
+class VariedNeurons:
+    """Neurons in software that stand for devices nobody has measured: curves redrawn at every call.
+
+    Each call gives every device of `curves` (the design's) an I50 that deviates by spread_a (D,) (A), so that
+    a network learns to bear the spread (variation-aware training). frames counts the draws.
+    """
+
+    def __init__(self, curves: Surrogate, spread_a: FloatArray, random: np.random.Generator):
+        if np.shape(spread_a) != (len(curves.devices),):
+            raise ValueError("varied neurons need one spread of I50 for each device")
+        self.curves = curves
+        self.spread_a = np.asarray(spread_a, dtype=np.float64)
+        self.random = random
+        self.frames = 0
+
+    def fire(self, device: IntArray, current_a: FloatArray) -> Bits:
+        error_a = self.spread_a * self.random.standard_normal(len(self.spread_a))
+        draws = self.random.random(len(current_a))
+        self.frames += len(current_a)
+        return (draws < self.curves.probability(device, current_a - error_a[device])).astype(np.uint8)
+
+    def state(self) -> dict[str, Any]:
+        return {"random": random_state(self.random), "frames": self.frames}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        set_random_state(self.random, state["random"])
+        self.frames = int(state["frames"])
+
+
 class FrameBench(Protocol):
     """What is needed of a bench: `hilab.bench.Bench` has it."""
 

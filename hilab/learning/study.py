@@ -16,7 +16,7 @@ from hilab.learning.arms import ArmSpec, in_order
 from hilab.learning.assignment import Assignment
 from hilab.learning.idx import Mnist
 from hilab.learning.network import Network, hidden_layer, initialise
-from hilab.learning.neurons import NeuronBench, SoftwareNeurons, SurrogateNeurons
+from hilab.learning.neurons import NeuronBench, SoftwareNeurons, SurrogateNeurons, VariedNeurons
 from hilab.learning.surrogate import Calibrations, Surrogate
 from hilab.learning.training import Evaluation, Training, TrainingSettings, evaluate, train
 
@@ -58,6 +58,13 @@ class ChipLaw:
         """Design critical current for each width."""
         shrink = (1 + self.narrowing_m / 16e-6) / (1 + self.narrowing_m / width_m)
         return np.asarray(self.ic0_at_16um_a * width_m / 16e-6 * shrink)
+
+    def spread_a(self, width_m: Sequence[float]) -> FloatArray:
+        """Standard deviation (A) of I50 from device to device, of critical current and barrier together."""
+        width = np.asarray(width_m, dtype=np.float64)
+        ic0, nominal = self.ic0_a(width), self.nominal(width_m)
+        critical = nominal.i50_a * np.hypot(self.ic0_floor, self.edge_m / width)
+        return np.asarray(np.hypot(critical, (ic0 - nominal.i50_a) * self.delta_spread))
 
     @staticmethod
     def names(width_m: FloatArray) -> tuple[str, ...]:
@@ -151,9 +158,12 @@ def _run_arm(
         random = named_stream(seed, f"{arm.name}:{stream}")
         assert calibrations.true is not None
         on_devices = place == "devices"
+        bench: NeuronBench
         bench = SurrogateNeurons(calibrations.true, random) if on_devices else SoftwareNeurons(random)
+        if arm.varied and not on_devices:
+            bench = VariedNeurons(calibrations.nominal, settings.law.spread_a(settings.width_m), random)
         layer = hidden_layer(arm, settings.hidden, bench, devices, calibrations, on_devices=on_devices)
-        return Network(data.train.images.shape[1], 10, settings.hidden, layer), bench
+        return Network(data.train.images.shape[1], 10, (settings.hidden,), (layer,)), bench
 
     trained, bench = network(arm.train_on or "software", "training")
     if start is None:

@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy
 
 from hilab.frames import IntArray
 from hilab.learning.idx import ImageSet
-from hilab.learning.layer import DeviceLayer
 from hilab.learning.network import Network
 from hilab.learning.neurons import Resumable
 
@@ -117,10 +116,9 @@ class Training:
             "step": self.step,
             "order_seed": self.settings.order_seed,
         }
-        layer = self.network.neurons
-        if isinstance(layer, DeviceLayer):
+        for number, layer in enumerate(self.network.device_layers):
             backward = layer.backward_curves
-            state["layer"] = {
+            state[f"layer {number}"] = {
                 "assignment": layer.assignment.state(),
                 "forward": layer.forward_curves.state(),
                 "backward": backward.state() if backward is not None else {},
@@ -128,7 +126,7 @@ class Training:
                 "clipped": layer.clipped,
             }
             if isinstance(layer.bench, Resumable):
-                state["bench"] = layer.bench.state()
+                state[f"bench {number}"] = layer.bench.state()
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -138,13 +136,13 @@ class Training:
         self.network.set_weights(state["weights"])
         self._restore_optimiser(state["optimiser"])
         self.epoch, self.step = int(state["epoch"]), int(state["step"])
-        layer = self.network.neurons
-        if isinstance(layer, DeviceLayer) and "layer" in state:
-            if tuple(state["layer"]["assignment"]["devices"]) != layer.assignment.devices:
+        for number, layer in enumerate(self.network.device_layers):
+            held = state.get(f"layer {number}")
+            if held is None or tuple(held["assignment"]["devices"]) != layer.assignment.devices:
                 raise ValueError("the checkpoint belongs to a training on other devices")
-            layer.fired, layer.clipped = int(state["layer"]["fired"]), int(state["layer"]["clipped"])
-            if isinstance(layer.bench, Resumable) and "bench" in state:
-                layer.bench.restore(state["bench"])
+            layer.fired, layer.clipped = int(held["fired"]), int(held["clipped"])
+            if isinstance(layer.bench, Resumable) and f"bench {number}" in state:
+                layer.bench.restore(state[f"bench {number}"])
 
     def _optimiser_state(self) -> dict[str, Any]:
         entries: dict[str, Any] = {}
@@ -200,10 +198,15 @@ def _record(
 ) -> TrainStep:
     steps, count = training.steps_per_epoch, len(training.labels)
     epoch = training.epoch - 1 if step == steps else training.epoch
-    layer = training.network.neurons
-    clipped = layer.clipped_fraction if isinstance(layer, DeviceLayer) else 0.0
+    clipped, fired = _clipped_and_fired(training.network)
     seen = epoch * count + min(step * settings.batch_size, count)
-    return TrainStep(epoch, step, steps, seen, loss, accuracy, clipped)
+    return TrainStep(epoch, step, steps, seen, loss, accuracy, clipped / max(fired, 1))
+
+
+def _clipped_and_fired(network: Network) -> tuple[int, int]:
+    """Neurons clipped and fired so far, in all layers."""
+    layers = network.device_layers
+    return sum(layer.clipped for layer in layers), sum(layer.fired for layer in layers)
 
 
 @dataclass(frozen=True)
@@ -219,32 +222,30 @@ def evaluate_steps(
 ) -> Generator[EvaluationStep, None, Evaluation]:
     """Evaluate on all images; yields after each batch and sample, returns the Evaluation.
 
-    `samples` new outcomes of every hidden neuron are taken for each image (one for a deterministic network).
+    `samples` whole passes are taken for each image, each with new outcomes of every hidden neuron (one for a
+    deterministic network).
     """
     if samples < 1 or len(data) < 1:
         raise ValueError(f"an evaluation needs images and samples, got {len(data)} and {samples}")
     taken = 1 if network.deterministic else samples
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    layer = network.neurons
-    before = (layer.clipped, layer.fired) if isinstance(layer, DeviceLayer) else (0, 0)
+    before = _clipped_and_fired(network)
     right_one = right_mean = done = 0
     with one_thread():
         for first in range(0, len(labels), batch_size):
             answer = labels[first : first + batch_size]
             total = torch.zeros(())
             with torch.no_grad():
-                z = network.first(images[first : first + batch_size])
+                z = network.first_z(images[first : first + batch_size])
             for _ in range(taken):
                 with torch.no_grad():
-                    logits = network.second(network.neurons(z))
+                    logits = network.sample(z)
                 right_one += int((logits.argmax(dim=1) == answer).sum())
                 total = total + logits
                 done += len(answer)
                 yield EvaluationStep(done, taken * len(labels))
             right_mean += int((total.argmax(dim=1) == answer).sum())
-    clipped, fired = 0, 0
-    if isinstance(layer, DeviceLayer):
-        clipped, fired = layer.clipped - before[0], layer.fired - before[1]
+    clipped, fired = (now - then for now, then in zip(_clipped_and_fired(network), before, strict=True))
     count = len(labels)
     return Evaluation(right_one / (count * taken), right_mean / count, taken, count, clipped / max(fired, 1))
 

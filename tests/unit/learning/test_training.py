@@ -9,7 +9,6 @@ import torch
 from hilab.learning.arms import ARMS
 from hilab.learning.assignment import Assignment
 from hilab.learning.idx import ImageSet, Mnist, load_mnist
-from hilab.learning.layer import DeviceLayer
 from hilab.learning.network import Network, hidden_layer, initialise
 from hilab.learning.neurons import SoftwareNeurons, SurrogateNeurons
 from hilab.learning.study import ChipLaw, StudySettings, named_stream, paired_loss, run_seed
@@ -39,7 +38,7 @@ def devices_in_loop(hidden: int = 30, seed: int = 0) -> Network:
     bench = SurrogateNeurons(TRUE, named_stream(seed, "neurons"))
     laid = Assignment.round_robin(hidden, TRUE.devices)
     layer = hidden_layer(ARMS["hil_calibrated_backward"], hidden, bench, laid, CALIBRATIONS, on_devices=True)
-    network = Network(784, 10, hidden, layer)
+    network = Network(784, 10, (hidden,), (layer,))
     initialise(network, named_stream(seed, "weights"))
     return network
 
@@ -66,7 +65,7 @@ def test_records_count_steps_epochs_and_images(mnist: Mnist) -> None:
     ]
     assert [r.ends_epoch for r in records] == [False, False, True] * 2
     assert training.done
-    assert training.network.neurons.fired == 500 * 30
+    assert training.network.device_layers[0].fired == 500 * 30
 
 
 def test_resume_is_exact(mnist: Mnist) -> None:
@@ -103,7 +102,7 @@ def test_state_of_another_training_is_refused(mnist: Mnist) -> None:
     other = Training(devices_in_loop(), mnist.train.first(200), TrainingSettings(order_seed=2))
     with pytest.raises(ValueError, match="another order"):
         other.restore(state)
-    state["layer"]["assignment"]["devices"] = ["x", "y"]
+    state["layer 0"]["assignment"]["devices"] = ["x", "y"]
     with pytest.raises(ValueError, match="other devices"):
         training.restore(state)
 
@@ -131,18 +130,17 @@ def test_order_is_a_permutation_of_seed_and_epoch() -> None:
 
 def test_initial_weights_are_torch_s_default_and_follow_the_stream() -> None:
     one, two, three = devices_in_loop(seed=1), devices_in_loop(seed=1), devices_in_loop(seed=2)
-    weight = one.weights()["first.weight"]
+    weight = one.weights()["linear.0.weight"]
     assert np.abs(weight).max() < 1 / 28
     assert weight.std() == pytest.approx(1 / 28 / np.sqrt(3), rel=0.03)
-    np.testing.assert_array_equal(weight, two.weights()["first.weight"])
-    assert not np.array_equal(weight, three.weights()["first.weight"])
+    np.testing.assert_array_equal(weight, two.weights()["linear.0.weight"])
+    assert not np.array_equal(weight, three.weights()["linear.0.weight"])
 
 
 def test_evaluation_takes_new_samples_and_averages_outputs(mnist: Mnist) -> None:
     network = devices_in_loop()
     run(Training(network, mnist.train, QUICK))
-    layer = network.neurons
-    assert isinstance(layer, DeviceLayer)
+    (layer,) = network.device_layers
     before = layer.fired
     steps = list(evaluate_steps(network, mnist.test, samples=8, batch_size=300))
     assert steps[-1].done == steps[-1].total == 8000
@@ -157,7 +155,7 @@ def test_evaluation_takes_new_samples_and_averages_outputs(mnist: Mnist) -> None
 @pytest.mark.parametrize("arm", ["deterministic_sigmoid", "deterministic_binary"])
 def test_deterministic_networks_learn_and_take_one_sample(arm: str, mnist: Mnist) -> None:
     layer = hidden_layer(ARMS[arm], 30, SoftwareNeurons(np.random.default_rng(0)), on_devices=False)
-    network = Network(784, 10, 30, layer)
+    network = Network(784, 10, (30,), (layer,))
     initialise(network, named_stream(0, "weights"))
     run(Training(network, mnist.train, QUICK))
     result = evaluate(network, mnist.test, samples=20)
