@@ -84,6 +84,11 @@ class Bench:
         return self.file.note
 
     @property
+    def integration_s(self) -> float:
+        """Integration of a frame's reading where a protocol does not say (s)."""
+        return self.file.integration_s
+
+    @property
     def simulated(self) -> bool:
         """True if the simulated twin plays the instruments."""
         return self._twin is not None
