@@ -255,17 +255,18 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
         """Shortest time (s) from one trigger to the next that is not missed."""
         return delay_s + (readings_per_trigger - 1) * interval_s + aperture_s + data.TRIGGER_OVERHEAD_S
 
-    def fetch(self, count: int) -> NDArray[np.float64]:
-        """(count,) readings (V) since the arming, in the order of their triggers; nan where overloaded.
+    def fetch(self, count: int, start: int = 0) -> NDArray[np.float64]:
+        """(count,) readings (V) since the arming from index start on, in the order of their triggers; nan
+        where overloaded. Also while more are being taken.
 
         One query, 8 bytes a reading. BenchError if there are fewer: triggers were missed or never came.
         """
         with self.link.lock, self.link.answers_within(ANSWER_S + 8 * count / SLOWEST_BYTES_PER_S):
-            self.write(f':TRAC:DATA? 1,{count},"{BUFFER}",READ')
+            self.write(f':TRAC:DATA? {start + 1},{start + count},"{BUFFER}",READ')
             try:
                 raw = self.link.read_block(8 * count)
             except BenchError as error:
-                raise BenchError(self._why_fewer(count, error)) from error
+                raise BenchError(self._why_fewer(start + count, error)) from error
         values = np.frombuffer(raw, "<f8").astype(np.float64)
         values[np.abs(values) > OVERFLOW_V] = np.nan
         return values

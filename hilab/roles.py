@@ -222,8 +222,8 @@ class WaveformSource(Protocol):
     """Largest open-circuit voltage (V)."""
     wave_ohm: float
     """Resistance behind which it stands (ohm)."""
-    wave_codes: int
-    """Steps of the converter from 0 to full scale; codes in between are rounded by the box."""
+    wave_code_step: int
+    """Codes that the converter tells apart are multiples of it."""
     wave_sample_s: tuple[float, float]
     """Shortest and longest sample (s)."""
     wave_samples: tuple[int, int]
@@ -240,6 +240,10 @@ class WaveformSource(Protocol):
 
     def wave_full_scale_v(self, peak_v: float) -> float:
         """The smallest full scale (V, open circuit) that holds peak_v; BenchError if none does."""
+        ...
+
+    def limit_waves(self, current_max_a: float, voltage_max_v: float) -> None:
+        """No message: the largest current (A) and voltage across the load (V) that a wave may reach."""
         ...
 
     def upload_wave(self, name: str, codes: WaveArray) -> None:
@@ -274,16 +278,20 @@ class WaveformSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class DigitiseSetup:
-    """`readings` readings for each trigger: the first aperture begins delay_s after the edge, the next ones
-    interval_s after each other."""
+class Digitised(Protocol):
+    """What a digitiser was really set to: times in s, range in V.
+
+    Reading k of a trigger is the mean over aperture_s from delay_s + k * interval_s after the edge on; busy_s
+    after an edge the box takes the next one.
+    """
 
     range_v: float
     aperture_s: float
+    readings_per_trigger: int
     interval_s: float
     delay_s: float
-    readings: int
+    triggers: int
+    busy_s: float
 
 
 @runtime_checkable
@@ -292,40 +300,58 @@ class Digitiser(Protocol):
 
     message_s: float
     """Cost of one message on the bench's clock (s)."""
-    digitise_aperture_s: tuple[float, float]
-    """Shortest and longest aperture (s); also the shortest and longest interval."""
-    digitise_step_s: float
-    """Apertures and delays are whole multiples of it (s)."""
-    digitise_latency_s: float
-    """From the edge to the first aperture at the earliest (s)."""
-    digitise_buffer: int
-    """Readings that the buffer holds."""
-    digitise_pickup_v: float
-    """Amplitude of the mains pick-up to reckon with (V)."""
+    aperture_s: tuple[float, float]
+    """Shortest and longest aperture (s); also the longest interval of readings."""
+    buffer_max: int
+    """Readings that one programme can take."""
+    mains_v: float
+    """Amplitude of mains pick-up to reckon with in an aperture that is no whole mains period (V)."""
 
     def range_v(self, signal_v: float) -> float:
         """The smallest range (V) that holds a signal of this size; BenchError if none does."""
         ...
 
-    def digitise_noise_v(self, range_v: float, aperture_s: float) -> float:
-        """Expected rms noise (V) of one reading, from the driver's sourced table."""
+    def noise_v(self, range_v: float, integration_s: float) -> float:
+        """Expected rms noise (V) of one reading with this aperture, mains pick-up apart."""
         ...
 
-    def arm_digitiser(self, setup: DigitiseSetup, triggers: int) -> None:
-        """One message: empty the buffer and wait for so many triggers."""
+    def digitising(
+        self,
+        range_v: float,
+        aperture_s: float,
+        readings_per_trigger: int,
+        interval_s: float,
+        delay_s: float,
+        triggers: int,
+    ) -> Digitised:
+        """What `arm_triggered` would set, without sending anything; BenchError says what cannot be."""
         ...
 
-    def digitised(self) -> int:
-        """One exchange: readings in the buffer."""
+    def arm_triggered(
+        self,
+        range_v: float,
+        aperture_s: float,
+        readings_per_trigger: int,
+        interval_s: float,
+        delay_s: float,
+        triggers: int,
+    ) -> Digitised:
+        """One exchange: empty the buffer and wait for so many triggers."""
         ...
 
-    def fetch_digitised(self, start: int, count: int) -> FloatArray:
-        """One exchange: (count,) readings (V, nan on overload) from index start (0 is the first); also while
-        more are being taken."""
+    def fetch(self, count: int, start: int = 0) -> FloatArray:
+        """One exchange: (count,) readings since the arming from index start on (V, nan on overload).
+
+        Also while more are being taken. BenchError if there are fewer.
+        """
         ...
 
-    def stop_digitiser(self) -> None:
-        """One message: abort; what was read stays in the buffer."""
+    def count_now(self) -> int:
+        """One exchange: readings taken since the arming."""
+        ...
+
+    def abort(self) -> None:
+        """One message: stop; what was read stays in the buffer."""
         ...
 
 
