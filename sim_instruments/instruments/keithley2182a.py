@@ -160,6 +160,15 @@ class Keithley2182A(ScpiInstrument):
             time_s *= self.values["filter_count"]
         return float(time_s)
 
+    def triggered_s(self) -> float:
+        """From a trigger to the end of its reading."""
+        return self.reading_s() + float(self.values["trigger_delay_s"])
+
+    @property
+    def listening(self) -> bool:
+        """Whether a trigger from outside would be followed by a reading."""
+        return self.waiting and self.values["trigger_source"] == "EXT"
+
     def operation_end_s(self) -> float:
         if self.acquisition is None or self.continuous:
             return self.world.now
@@ -209,6 +218,7 @@ class Keithley2182A(ScpiInstrument):
             bool(self.values["line_sync"]),
             self.world.stream(f"{self.name}.noise"),
             int(self.values["filter_count"]) if repeating else 1,
+            self.world.instrument_errors(self.name),
         )
         raw, self.overload = converter.readings(true_v, ends_s, (self.overload[0], self.overload[1]))
         if self.auto_range and len(true_v) and np.isfinite(true_v[-1]):
@@ -221,7 +231,7 @@ class Keithley2182A(ScpiInstrument):
 
     def external(self, true_v: FloatArray, ends_s: FloatArray) -> None:
         """Readings taken on triggers from the trigger link."""
-        if self.waiting and self.values["trigger_source"] == "EXT":
+        if self.listening:
             left = self.values["trigger_count"] * self.values["sample_count"] - len(self.readings)
             taken = len(true_v) if np.isinf(left) else min(len(true_v), int(left))
             self._record(self.convert(true_v[:taken], ends_s[:taken]), keep=True)
@@ -238,6 +248,7 @@ class Keithley2182A(ScpiInstrument):
             self.mains_hz,
             True,
             self.world.stream(f"{self.name}.noise"),
+            errors=self.world.instrument_errors(self.name),
         )
         return converter.pulsed(true_v)
 

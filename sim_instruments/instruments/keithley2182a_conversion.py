@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_instruments.world.contracts import BoolArray, FloatArray
+from sim_instruments.world.contracts import NO_ERRORS, BoolArray, FloatArray, InstrumentErrors
 from sim_instruments.world.noise import NoiseTable
 
 RANGES_V = {1: (0.01, 0.1, 1.0, 10.0, 100.0), 2: (0.1, 1.0, 10.0)}  # source: bench.md 2.2
@@ -46,22 +46,23 @@ class Converter:
     line_sync: bool
     random: np.random.Generator
     averages: int = 1  # conversions that a repeating filter averages
+    errors: InstrumentErrors = NO_ERRORS
 
     def readings(
         self, true_v: FloatArray, ends_s: FloatArray, overload: tuple[float, float]
     ) -> tuple[FloatArray, list[float]]:
         """Readings, and voltage and time of the last overload. nan (open leads) reads as overload."""
         spans = self._spans(true_v)
-        values = true_v + self._rms(spans) * self.random.standard_normal(len(true_v)) + self._pickup(ends_s)
+        noise_v = self._rms(spans) * self.random.standard_normal(len(true_v))
+        values = self.errors.read(true_v, spans) + noise_v + self._pickup(ends_s)
         over = ~(np.abs(true_v) <= OVERRANGE * spans)
         tail, last = self._recovery(true_v, ends_s, over, overload)
         return np.where(over, OVERLOAD, values + tail), last
 
     def pulsed(self, true_v: FloatArray) -> FloatArray:
         """Conversions inside pulses, which are synchronous to the line: no pick-up in their differences."""
-        values = true_v + NOISE.rms(self.range_v, self.integration_s) * self.random.standard_normal(
-            len(true_v)
-        )
+        noise_v = NOISE.rms(self.range_v, self.integration_s) * self.random.standard_normal(len(true_v))
+        values = self.errors.read(true_v, self.range_v) + noise_v
         return np.where(np.abs(true_v) <= OVERRANGE * self.range_v, values, OVERLOAD)
 
     def _spans(self, true_v: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,7 +33,15 @@ from sim_instruments.instruments.keithley2636b_tables import (
 from sim_instruments.tsp.box import TspBox
 from sim_instruments.tsp.errors import ParameterError, TspError
 from sim_instruments.tsp.runtime import Attribute, Wait
-from sim_instruments.world.contracts import BoolArray, FloatArray, Level, PlayTrace, PulseTrain, World
+from sim_instruments.world.contracts import (
+    NO_ERRORS,
+    BoolArray,
+    FloatArray,
+    Level,
+    PlayTrace,
+    PulseTrain,
+    World,
+)
 
 AMPS, VOLTS = 0, 1
 CONSTANTS = {
@@ -92,6 +100,8 @@ class Smu:
         self.name = f"smu{letter}"
         self.number = number_
         self.terminal = f"{instrument}.{letter}"
+        self.errors = owner.world.instrument_errors(instrument)
+        self._exact = self.errors == NO_ERRORS
         self.source: dict[str, Any] = dict(SOURCE_DEFAULTS)
         self.measure: dict[str, Any] = dict(MEASURE_DEFAULTS)
         self.sense = {"sense": 0}
@@ -172,10 +182,10 @@ class Smu:
             if not self._held.connected:
                 self._set(Level(0.0, parts[0][0].limit, True))
             train = PulseTrain(
-                np.array([_amperes(level) for level, _, _ in parts]),
+                self.driven("i", np.array([_amperes(level) for level, _, _ in parts])),
                 np.array([start for _, start, _ in parts]),
                 np.array([width for _, _, width in parts]),
-                base,
+                self.base_a,
                 parts[0][0].limit,
             )
             trace = self.owner.world.play(self.terminal, train)
@@ -190,12 +200,26 @@ class Smu:
 
     def _set(self, level: Level) -> None:
         self._held = level
+        if not self._exact:
+            value = self.driven("v" if level.voltage_mode else "i", np.array([level.value]))
+            level = replace(level, value=float(value[0]))
         self.owner.world.set_level(self.terminal, level)
+
+    def driven(self, kind: str, values: FloatArray) -> FloatArray:
+        """What really comes (n,) when these are sourced: out of calibration, if the bench says so."""
+        if self._exact:
+            return values
+        full = np.array([each.full for each in (CURRENT_RANGES if kind == "i" else VOLTAGE_RANGES)])
+        wanted = np.abs(values) if self.source[f"autorange{kind}"] else self.source[f"range{kind}"]
+        place = np.minimum(np.searchsorted(full * OVER_RANGE, wanted), len(full) - 1)
+        return self.errors.sourced(values, full[place])
 
     @property
     def base_a(self) -> float:
         """Current between the pulses of a sweep."""
-        return self._held.value if self._held.connected and not self._held.voltage_mode else 0.0
+        if not self._held.connected or self._held.voltage_mode:
+            return 0.0
+        return self._held.value if self._exact else float(self.driven("i", np.array([self._held.value]))[0])
 
     # ---- meter ----
 
@@ -240,7 +264,7 @@ class Smu:
         chosen = range_for(ranges, wanted) or ranges[-1]
         rms = noise.rms(chosen.full, self.aperture_s)
         random = self.owner.world.stream(self.terminal)
-        values = true + rms * random.standard_normal(len(true))
+        values = self.errors.read(true, chosen.full) + rms * random.standard_normal(len(true))
         limit = chosen.full * READING_OVER_RANGE
         if highest > limit:
             values = np.where(np.abs(true) > limit, np.copysign(OVERFLOW, true), values)

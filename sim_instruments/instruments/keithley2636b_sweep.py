@@ -150,7 +150,7 @@ class Programme:
         if stop <= first:
             return None
         starts = run.timing.source_s[first:stop]
-        levels = run.level_of(first, stop)
+        levels = run.smu.driven(run.kind, run.level_of(first, stop))
         limit = run.limit
         if run.kind == "v":
             levels, limit = self._currents(run, levels)

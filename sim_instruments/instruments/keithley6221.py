@@ -19,6 +19,7 @@ from sim_instruments.instruments.keithley6221_programmes import (
     quantised,
     range_index,
     ranged,
+    stuck,
     wave_cycle,
 )
 from sim_instruments.instruments.keithley6221_settings import MAX_A
@@ -130,7 +131,9 @@ class Keithley6221(CurrentSource):
         meter = self._triggered_meter()
         if self.values["trigger_source"] == "TLIN":
             # Each point waits for the voltmeter to say that it is done; without one it waits for ever.
-            hold_s = hold_s + (meter.reading_s() if meter is not None else FOR_EVER_S)
+            reading_s = meter.triggered_s() if meter is not None else FOR_EVER_S
+            overlapped = self.values["trigger_output"] == "SOUR"  # read from the start of the delay on
+            hold_s = np.maximum(hold_s, reading_s) if overlapped else hold_s + reading_s
             if meter is None:
                 levels, hold_s, ranges = levels[:1], hold_s[:1], ranges[:1]
         self._arm(
@@ -275,6 +278,8 @@ class Keithley6221(CurrentSource):
         self.waiting = False
         self.values["output"] = True
         self.in_compliance = False
+        if self._unreleased():
+            self.programme = stuck(self.programme)
         programme = self.programme
         programme.start_s = programme.played_until_s = max(self.world.now, self.busy_until_s)
         programme.played = 0
@@ -365,11 +370,14 @@ class Keithley6221(CurrentSource):
         if programme.kind == "PDEL" and first == 0:
             self.tail = np.array([[self.world.sense(self._meter_terminal()), 0.0]])
         played = self.world.play(
-            self.terminal, PulseTrain(level, start, width, programme.base_a, programme.limit_v)
+            self.terminal,
+            PulseTrain(self.driven(level), start, width, self._driven(programme.base_a), programme.limit_v),
         )
         programme.played = end
         programme.played_until_s = float(start[-1] + width[-1])
         self.in_compliance = bool(np.any(played.compliance))
+        if self.in_compliance:
+            self.measurement.latch(COMPLIANCE)
         if programme.kind == "PDEL":
             self._read_pulse_delta(programme, played, level, over)
         elif programme.kind == "DELT":
@@ -382,12 +390,17 @@ class Keithley6221(CurrentSource):
         part = programme.in_progress(now)
         if part is not None:
             level, start, width = (np.array([value]) for value in part)
-            train = PulseTrain(level, start, width, programme.base_a, programme.limit_v)
+            train = PulseTrain(
+                self.driven(level), start, width, self._driven(programme.base_a), programme.limit_v
+            )
             self.in_compliance = bool(self.world.play(self.terminal, train).compliance[0])
             programme.played_until_s = part[1] + part[2]
         if not programme.bounded:
-            held = Level(programme.level_after(now), programme.limit_v, True)
+            held = Level(self._driven(programme.level_after(now)), programme.limit_v, True)
             self.world.set_level(self.terminal, held)
+
+    def _driven(self, level_a: float) -> float:
+        return float(self.driven(np.array([level_a]))[0])
 
     # ---- reading through the 2182A --------------------------------------------------------------------
 
@@ -413,6 +426,13 @@ class Keithley6221(CurrentSource):
         values = self.values
         linked = values["trigger_out"] == 2 and values["trigger_in"] == 1
         return self._wired("trigger_link") if linked and values["trigger_output"] != "NONE" else None
+
+    def _unreleased(self) -> bool:
+        """A sweep over the trigger link whose voltmeter does not wait for triggers stays at its first point."""
+        if self.armed != "SWE" or self.values["trigger_source"] != "TLIN":
+            return False
+        meter = self._triggered_meter()
+        return meter is None or not meter.listening
 
     def _read_pulse_delta(
         self, programme: Programme, played: PlayTrace, level: FloatArray, over: FloatArray

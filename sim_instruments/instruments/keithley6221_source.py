@@ -73,9 +73,15 @@ class CurrentSource(ScpiInstrument):
     def hold(self, level_a: float) -> None:
         """Source a level until further notice."""
         index = range_index(level_a if self.values["auto_range"] or self.armed else self.values["range_a"])
-        value = float(quantised(np.array([level_a]), index)[0])
-        level = Level(value, float(self.values["compliance_v"]), bool(self.values["output"]))
+        value = quantised(np.array([level_a]), index)
+        level = Level(
+            float(self.driven(value)[0]), float(self.values["compliance_v"]), bool(self.values["output"])
+        )
         self.world.set_level(self.terminal, level)
+
+    def driven(self, level_a: FloatArray) -> FloatArray:
+        """What really flows (n,) at these levels: out of calibration, if the bench says so."""
+        return self.world.instrument_errors(self.name).sourced(level_a, RANGES_A[range_index(level_a)])
 
     # ---- settings that depend on each other ---------------------------------------------------------
 

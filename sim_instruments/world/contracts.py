@@ -108,7 +108,7 @@ class PulseTrain:
 
 
 class InstrumentErrors(NamedTuple):
-    """How one instrument is out of calibration; gains are factors, offsets are in parts of the range in use."""
+    """How one instrument is out of calibration; gains are factors, offsets parts of the range in use."""
 
     source_gain: float = 1.0
     source_offset: float = 0.0
@@ -130,6 +130,9 @@ class InstrumentErrors(NamedTuple):
         if self.read_gain == 1.0 and self.read_offset == 0.0:
             return true
         return np.asarray(true * self.read_gain + self.read_offset * np.asarray(full_scale))
+
+
+NO_ERRORS = InstrumentErrors()
 
 
 class PlayTrace(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 
 from sim_instruments.world.circuit import Node, drive, drive_pulses, open_line, parallel
 from sim_instruments.world.contracts import (
+    NO_ERRORS,
     FloatArray,
     InstrumentErrors,
     Level,
@@ -26,7 +27,6 @@ from sim_instruments.world.streams import Streams
 from sim_instruments.world.trace import DeviceTrace, Trace
 from sim_instruments.world.wiring import Pad, Wiring, shunt_name
 
-_NO_ERRORS = InstrumentErrors()
 TIMING_S = 1e-9  # what rounding may add up to in a train's times
 
 
@@ -77,7 +77,7 @@ class World:
 
     def instrument_errors(self, name: str) -> InstrumentErrors:
         """How that instrument is out of calibration; unity and zero by default."""
-        return self._errors.get(name, _NO_ERRORS)
+        return self._errors.get(name, NO_ERRORS)
 
     def advance(self, now: float) -> None:
         """Time goes on to `now`: instruments play what ended by then. Earlier times change nothing."""

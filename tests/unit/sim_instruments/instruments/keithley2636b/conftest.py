@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sim_instruments.instruments.keithley2636b import Keithley2636B
-from sim_instruments.world.contracts import Level, Link, PulseTrain
+from sim_instruments.world.contracts import NO_ERRORS, InstrumentErrors, Level, Link, PulseTrain
 
 LINE_OHM, HALL_OHM, SWITCH_A = 1000.0, 0.5, 4e-3
 
@@ -46,6 +46,9 @@ class ResistorWorld:
         if name not in self._streams:
             self._streams[name] = np.random.default_rng([self._seed, len(self._streams)])
         return self._streams[name]
+
+    def instrument_errors(self, name: str) -> InstrumentErrors:
+        return NO_ERRORS
 
     def set_level(self, terminal: str, level: Level) -> None:
         self.levels[terminal] = level
