@@ -9,28 +9,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers._ranges import KEITHLEY_2636B_CURRENT, KEITHLEY_2636B_VOLTAGE, Range, smallest_range
-from drivers._tsp_frames import Setup, SweepData, SweepState
+from drivers._tsp_frames import NUMBERS_A_MESSAGE, Setup, SweepData, SweepState
 from drivers.keithley2636b import COMPLIANCE_MAX_V, NPLC, Keithley2636B
 from drivers.players._planning import (
     BYTES_PER_S,
-    RELAY_MESSAGES,
     Envelope,
     Peaks,
     grouped,
-    hopeless,
+    judged,
     loads_of,
     peaks_by_device,
-    pulses_by_device,
-    quantised,
+    priced,
     refuse,
+    route_s,
     signal_v,
+    source_range,
     still_fits,
     unfilled_roles,
     unknown_devices,
@@ -46,8 +45,8 @@ INTERVAL_MIN_S = 110e-6  # from start to start: source, check and measurement of
 BUFFER = 60_000  # readings that a buffer of the instrument holds
 LATE_S = 1.0  # a sweep that is later than this has failed
 POLL_S = 2e-3
-START_S = 1e-3  # from the start message to the first pulse
-LOAD_MESSAGES = 3  # upload and start, state, fetch
+FETCH_MESSAGES = 2  # state and fetch, of each load
+READING_BYTES, STATUS_BYTES = 8, 4  # of one reading with its status, of one pulse's status
 CHARS_A_LEVEL = 6
 
 
@@ -80,36 +79,29 @@ class TspPlayer:
         refuse(unknown_devices(batch, self._station.devices))
         line_hz = self._driver.line_hz
         asked, shape = self._timed_and_shaped(batch, line_hz)
-        groups = grouped(batch)
-        peaks = peaks_by_device(batch, groups)
-        ranges = {device: _source_range(batch, peak) for device, peak in peaks.items()}
-        reasons = _time_complaints(batch, asked, shape, line_hz)
-        chances: dict[str, float] = {}
-        for device, peak in peaks.items():
-            reasons += self._envelope.complaints(device, peak, asked, self._limit_v(device))
-            if ranges[device] is None:
-                reasons.append(f"{device}: no source range of the 2636B holds its amplitudes")
-            chances[device] = self._envelope.misread(
-                device, peak, asked.integration_s, partial(self._noise_v, device, peak, asked.integration_s)
-            )
-            reasons += hopeless(device, chances[device], "the 2636B")
-        refuse(reasons)
-        steps = np.array([ranges[name].step if name in peaks else 1.0 for name in batch.devices])  # type: ignore[union-attr]
-        actual = _on_digits(asked, steps[batch.device])
-        loads = loads_of(batch, groups, BUFFER // shape.pulses)
-        moves = len(groups)
-        return FramePlan(
-            player=self.name,
-            batch=batch,
-            actual=actual,
-            order=groups.order,
+        found = judged(
+            asked,
+            self._envelope,
+            self._limit_v,
+            self._noise_v,
+            reader="the 2636B",
+            ranges=KEITHLEY_2636B_CURRENT,
+            source="2636B",
+        )
+        refuse([*_time_complaints(batch, asked, shape, line_hz), *found.reasons])
+        actual = found.on_digits(asked)
+        loads = loads_of(batch, found.groups, BUFFER // shape.pulses)
+        return priced(
+            self.name,
+            batch,
+            actual,
+            found,
+            self._station.devices,
             loads=loads,
             frame_s=shape.period_s,
-            duration_s=self._duration_s(loads, shape, moves),
-            relay_moves=moves,
-            pulses=pulses_by_device(batch, groups),
-            misread_probability=chances,
-            notes=_notes(batch, actual, ranges),
+            spent_s=self._spent_s(loads, shape, len(found.groups)),
+            relay_moves=len(found.groups),
+            notes=_notes(batch, actual, found.ranges),
         )
 
     def _timed_and_shaped(self, batch: FrameBatch, line_hz: float) -> tuple[FrameBatch, FrameShape]:
@@ -139,18 +131,18 @@ class TspPlayer:
     def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
         return self._driver.noise_v(self._reader_range_v(device, peak.read_a), integration_s)
 
-    def _duration_s(self, loads: tuple[Load, ...], shape: FrameShape, moves: int) -> float:
+    def _spent_s(self, loads: tuple[Load, ...], shape: FrameShape, moves: int) -> dict[str, float]:
+        """The bench time of these loads by kind (s). Ranges and timers are set once, and not counted."""
         frames = sum(load.stop - load.start for load in loads)
         message_s = self._driver.message_s
-        transferred = frames * (CHARS_A_LEVEL + 8 * shape.reads + 4 * shape.pulses)
-        switch = _switch(self._station)
-        relays_s = moves * (RELAY_MESSAGES * switch.message_s + switch.settle_s) if switch else 0.0
-        return (
-            frames * shape.period_s
-            + len(loads) * (LOAD_MESSAGES * message_s + START_S)
-            + transferred / BYTES_PER_S
-            + relays_s
-        )
+        uploads = sum(-(-(load.stop - load.start) // NUMBERS_A_MESSAGE) for load in loads)
+        return {
+            "upload": uploads * message_s + frames * CHARS_A_LEVEL / BYTES_PER_S,
+            "play": frames * shape.period_s,
+            "fetch": len(loads) * FETCH_MESSAGES * message_s
+            + frames * (READING_BYTES * shape.reads + STATUS_BYTES * shape.pulses) / BYTES_PER_S,
+            "relays": moves * route_s(self._station),
+        }
 
     # ---- play ------------------------------------------------------------------------------------
 
@@ -176,11 +168,14 @@ class TspPlayer:
                 break
             self._station.route(load.device)
             frames = plan.order[load.start : load.stop]
-            self._driver.reader_taken()
-            self._driver.sweep.configure(self._setup(load.device, read_a, plan.actual, ranges), times)
-            start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
-            state = self._await_end(len(frames), shape, start_s, stop)
-            data = self._driver.sweep.fetch(state)
+            with self._station.spending("arm"):
+                self._driver.reader_taken()
+                self._driver.sweep.configure(self._setup(load.device, read_a, plan.actual, ranges), times)
+            with self._station.spending("upload"):
+                start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
+            with self._station.spending("fetch"):
+                state = self._await_end(len(frames), shape, start_s, stop)
+                data = self._driver.sweep.fetch(state)
             _store(readings, plan.actual, frames, shape, start_s, state, data)
             done += len(frames)
             if on_chunk is not None:
@@ -191,7 +186,7 @@ class TspPlayer:
         """Source range of each device: the last look before bytes go out, whatever made the plan."""
         ranges = {}
         for device, peak in peaks_by_device(actual, grouped(actual)).items():
-            chosen = _source_range(actual, peak)
+            chosen = source_range(KEITHLEY_2636B_CURRENT, actual, peak)
             if chosen is None:
                 raise BenchError(f"{device}: a level of the plan is beyond the 2636B's largest current range")
             still_fits(self._envelope, device, peak, actual, self._limit_v(device), chosen.step)
@@ -230,7 +225,9 @@ class TspPlayer:
         sweep = self._driver.sweep
         expected = frames * shape.pulses
         end_s = start_s + frames * shape.period_s
-        if clock.wait(stop, end_s - clock.now()):
+        with self._station.spending("play"):
+            stopped = clock.wait(stop, end_s - clock.now())
+        if stopped:
             sweep.stop()
             return sweep.state()
         while True:
@@ -279,40 +276,17 @@ def _time_complaints(batch: FrameBatch, asked: FrameBatch, shape: FrameShape, li
         found.append(
             f"two pulses would start less than {INTERVAL_MIN_S:g} s apart; widen the pulses or the gaps"
         )
-    if not len(batch):
-        found.append("the batch holds no frame")
     return found
 
 
-def _source_range(batch: FrameBatch, peak: Peaks) -> Range | None:
-    highest = max(peak.write_a, peak.read_a, peak.reset_a if batch.reset_count else 0.0)
-    return smallest_range(KEITHLEY_2636B_CURRENT, highest)
-
-
-def _on_digits(asked: FrameBatch, step: FloatArray) -> FrameBatch:
-    return replace(
-        asked,
-        write_a=quantised(asked.write_a, step),
-        reset_a=quantised(asked.reset_a, step),
-        read_a=quantised(asked.read_a, step),
-    )
-
-
-def _notes(batch: FrameBatch, actual: FrameBatch, ranges: Mapping[str, Range | None]) -> tuple[str, ...]:
+def _notes(batch: FrameBatch, actual: FrameBatch, ranges: Mapping[str, Range]) -> tuple[str, ...]:
     worst_a = float(np.abs(actual.write_a - batch.write_a).max()) if len(batch) else 0.0
     notes = [f"write amplitudes are quantised, at most {worst_a:.2g} A off"] if worst_a > 0 else []
     if abs(actual.integration_s / batch.integration_s - 1) > 1e-6:
         notes.append(f"integration {batch.integration_s:.4g} s asked, {actual.integration_s:.4g} s used")
-    used = sorted({chosen.full for chosen in ranges.values() if chosen is not None})
+    used = sorted({chosen.full for chosen in ranges.values()})
     notes.append("source ranges: " + ", ".join(f"{full:g} A" for full in used))
     return tuple(notes)
-
-
-def _switch(station: Station) -> Any:
-    try:
-        return station.role("switch")
-    except KeyError:
-        return None
 
 
 # ---- play, in pieces --------------------------------------------------------------------------------

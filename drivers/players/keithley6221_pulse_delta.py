@@ -10,7 +10,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -24,22 +23,22 @@ from drivers._pulse_delta import (
     Cycles,
     aperture_s,
 )
-from drivers._ranges import KEITHLEY_6221_CURRENT, Range, smallest_range
+from drivers._ranges import KEITHLEY_6221_CURRENT
 from drivers.keithley2182a import Keithley2182A
 from drivers.keithley6221 import COMPLIANCE_V, LIST_CHUNK, Keithley6221
 from drivers.players._planning import (
     BYTES_PER_S,
-    RELAY_MESSAGES,
     Envelope,
     Peaks,
     grouped,
-    hopeless,
+    judged,
     loads_of,
     peaks_by_device,
-    pulses_by_device,
-    quantised,
+    priced,
     refuse,
+    route_s,
     signal_v,
+    source_range,
     still_fits,
     unfilled_roles,
     unknown_devices,
@@ -50,7 +49,9 @@ from hilab.roles import Station
 
 LOW_READINGS = 2  # a reading is V_high - mean of two V_low: its noise is sqrt(1 + 1/2) of one reading's
 RELAYED_S = 75e-3  # a command passed on to the 2182A [D]
-LOAD_MESSAGES = 14
+LOAD_MESSAGES = 8  # set-up, arming and start of a load
+LIST_MESSAGES = 2  # levels and delays of a part of the list
+END_MESSAGES = 2  # count and stop
 ANSWER_BYTES = 40  # of one reading with time and compliance
 POLL_S = 0.05
 LATE_S = 5.0
@@ -84,44 +85,30 @@ class PulseDeltaPlayer:
         """Check, quantise, split by device and buffer, and price; PlanRefused with every reason."""
         refuse(unknown_devices(batch, self._station.devices) + _time_complaints(batch))
         width_s, period_s = batch.write_width_s, self._period_s
-        actual = _timed(batch, width_s, period_s)
-        groups = grouped(batch)
-        peaks = peaks_by_device(batch, groups)
-        reasons: list[str] = []
-        chances: dict[str, float] = {}
-        steps = np.ones(len(batch.devices))
-        for device, peak in peaks.items():
-            reasons += self._envelope.complaints(device, peak, actual, self._limit_v(device))
-            chosen = _source_range(batch, peak)
-            if chosen is None:
-                reasons.append(f"{device}: no source range of the 6221 holds its amplitudes")
-            else:
-                steps[batch.devices.index(device)] = chosen.step
-            chances[device] = self._envelope.misread(
-                device, peak, actual.integration_s, partial(self._noise_v, device, peak, actual.integration_s)
-            )
-            reasons += hopeless(device, chances[device], "pulse delta")
-        refuse(reasons)
-        step = steps[batch.device]
-        actual = replace(
-            actual,
-            write_a=quantised(actual.write_a, step),
-            reset_a=quantised(actual.reset_a, step),
-            read_a=quantised(actual.read_a, step),
+        timed = _timed(batch, width_s, period_s)
+        found = judged(
+            timed,
+            self._envelope,
+            self._limit_v,
+            self._noise_v,
+            reader="pulse delta",
+            ranges=KEITHLEY_6221_CURRENT,
+            source="6221",
         )
+        refuse(list(found.reasons))
+        actual = found.on_digits(timed)
         cycles = _cycles(batch)
-        loads = loads_of(batch, groups, min(BUFFER, LIST_MAX) // cycles)
-        return FramePlan(
-            player=self.name,
-            batch=batch,
-            actual=actual,
-            order=groups.order,
+        loads = loads_of(batch, found.groups, min(BUFFER, LIST_MAX) // cycles)
+        return priced(
+            self.name,
+            batch,
+            actual,
+            found,
+            self._station.devices,
             loads=loads,
             frame_s=cycles * period_s,
-            duration_s=self._duration_s(loads, cycles, len(groups)),
-            relay_moves=len(groups),
-            pulses=pulses_by_device(batch, groups),
-            misread_probability=chances,
+            spent_s=self._spent_s(loads, cycles, len(found.groups)),
+            relay_moves=len(found.groups),
             notes=(
                 f"all pulses last {width_s:.4g} s; {actual.integration_s:.4g} s of each are integrated",
                 f"one cycle of {period_s:.3g} s for each reset, write and read",
@@ -142,17 +129,19 @@ class PulseDeltaPlayer:
         single_v = self._reader.noise_v(self._range_v(device, peak.read_a), integration_s)
         return single_v * math.sqrt(1 + 1 / LOW_READINGS)
 
-    def _duration_s(self, loads: tuple[Load, ...], cycles: int, moves: int) -> float:
+    def _spent_s(self, loads: tuple[Load, ...], cycles: int, moves: int) -> dict[str, float]:
+        """The bench time of these loads by kind (s)."""
         message_s = self._source.message_s
-        levels = sum(load.stop - load.start for load in loads) * cycles
-        messages = len(loads) * LOAD_MESSAGES + 2 * levels / LIST_CHUNK + levels / FETCH
-        return (
-            levels * self._period_s
-            + len(loads) * (ARM_S + RELAYED_S)
-            + messages * message_s
-            + levels * ANSWER_BYTES / BYTES_PER_S
-            + moves * RELAY_MESSAGES * message_s
-        )
+        levels = [(load.stop - load.start) * cycles for load in loads]
+        lists = sum(math.ceil(count / LIST_CHUNK) for count in levels)
+        fetches = sum(END_MESSAGES + math.ceil(count / FETCH) for count in levels)
+        return {
+            "upload": LIST_MESSAGES * lists * message_s,
+            "arm": len(loads) * (ARM_S + RELAYED_S + LOAD_MESSAGES * message_s),
+            "play": sum(levels) * self._period_s,
+            "fetch": fetches * message_s + sum(levels) * ANSWER_BYTES / BYTES_PER_S,
+            "relays": moves * route_s(self._station),
+        }
 
     # ---- play ------------------------------------------------------------------------------------
 
@@ -174,9 +163,10 @@ class PulseDeltaPlayer:
             self._station.route(load.device)
             frames = plan.order[load.start : load.stop]
             start_s = self._start(load.device, peaks[load.device], actual, frames)
-            measured = self._await_end(len(frames) * _cycles(actual), start_s, stop)
-            data = self._source.pulse_delta.fetch(measured)
-            self._source.pulse_delta.stop()
+            with self._station.spending("fetch"):
+                measured = self._await_end(len(frames) * _cycles(actual), start_s, stop)
+                data = self._source.pulse_delta.fetch(measured)
+                self._source.pulse_delta.stop()
             _store(readings, actual, frames, start_s, self._period_s, data)
             done += len(frames)
             if on_chunk is not None:
@@ -186,21 +176,25 @@ class PulseDeltaPlayer:
     def _start(self, device: str, peak: Peaks, actual: FrameBatch, frames: np.ndarray) -> float:
         """Set up, load, arm and start one load; the time its first cycle began (s)."""
         programme = self._source.pulse_delta
-        chosen = _source_range(actual, peak) or KEITHLEY_6221_CURRENT[-1]
+        chosen = source_range(KEITHLEY_6221_CURRENT, actual, peak) or KEITHLEY_6221_CURRENT[-1]
         still_fits(self._envelope, device, peak, actual, self._limit_v(device), chosen.step)
-        self._source.configure_pulse(max(peak.write_a, peak.reset_a, peak.read_a), self._limit_v(device))
-        self._reader.forget()
-        programme.configure(actual.write_width_s, self._range_v(device, peak.read_a))
-        programme.load(_levels(actual, frames).tolist(), self._period_s)
-        programme.arm()
-        programme.start()
+        with self._station.spending("arm"):
+            self._source.configure_pulse(max(peak.write_a, peak.reset_a, peak.read_a), self._limit_v(device))
+            self._reader.forget()
+            programme.configure(actual.write_width_s, self._range_v(device, peak.read_a))
+            with self._station.spending("upload"):
+                programme.load(_levels(actual, frames).tolist(), self._period_s)
+            programme.arm()
+            programme.start()
         return self._station.clock.now()
 
     def _await_end(self, cycles: int, start_s: float, stop: threading.Event | None) -> int:
         """Sleep until the list must be over, then ask; the number of readings taken."""
         clock, programme = self._station.clock, self._source.pulse_delta
         end_s = start_s + cycles * self._period_s
-        if clock.wait(stop, end_s - clock.now()):
+        with self._station.spending("play"):
+            stopped = clock.wait(stop, end_s - clock.now())
+        if stopped:
             programme.stop()
             return programme.count()
         while (count := programme.count()) < cycles:
@@ -226,7 +220,7 @@ def _cycles(batch: FrameBatch) -> int:
 
 
 def _time_complaints(batch: FrameBatch) -> list[str]:
-    found = [] if len(batch) else ["the batch holds no frame"]
+    found: list[str] = []
     width_s = batch.write_width_s
     if batch.reset_count and not math.isclose(batch.reset_width_s, width_s, rel_tol=1e-6):
         found.append(
@@ -256,11 +250,6 @@ def _timed(batch: FrameBatch, width_s: float, period_s: float) -> FrameBatch:
         read_wait_s=wait_s,
         integration_s=aperture_s(width_s),
     )
-
-
-def _source_range(batch: FrameBatch, peak: Peaks) -> Range | None:
-    highest = max(peak.write_a, peak.read_a, peak.reset_a if batch.reset_count else 0.0)
-    return smallest_range(KEITHLEY_6221_CURRENT, highest)
 
 
 def _levels(actual: FrameBatch, frames: np.ndarray) -> np.ndarray:

@@ -6,21 +6,20 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from drivers.players._planning import (
-    RELAY_MESSAGES,
     Envelope,
     Peaks,
     grouped,
-    hopeless,
+    judged,
     loads_of,
     missing_roles,
     peaks_by_device,
-    pulses_by_device,
+    priced,
     refuse,
+    route_s,
     signal_v,
     unknown_devices,
 )
@@ -55,33 +54,24 @@ class SoftwareLoopPlayer:
     def plan(self, batch: FrameBatch) -> FramePlan:
         """Check against the devices' limits and price; PlanRefused with every reason."""
         refuse(unknown_devices(batch, self._station.devices))
-        groups = grouped(batch)
-        peaks = peaks_by_device(batch, groups)
-        reasons = [] if len(batch) else ["the batch holds no frame"]
-        reasons += _width_complaints(self._source, batch)
-        chances: dict[str, float] = {}
-        for device, peak in peaks.items():
-            reasons += self._envelope.complaints(device, peak, batch, self._limit_v(device))
-            chances[device] = self._envelope.misread(
-                device, peak, batch.integration_s, partial(self._noise_v, device, peak, batch.integration_s)
-            )
-            reasons += hopeless(device, chances[device], "the reader")
-        refuse(reasons)
-        message_s = max(self._source.message_s, self._reader.message_s)
-        loads = loads_of(batch, groups, max(len(batch), 1))
+        found = judged(batch, self._envelope, self._limit_v, self._noise_v, reader="the reader")
+        refuse([*_width_complaints(self._source, batch), *found.reasons])
+        loads = loads_of(batch, found.groups, max(len(batch), 1))
         actual = self._actual(batch)
-        frame_s = self._frame_s(actual, message_s)
-        return FramePlan(
-            player=self.name,
-            batch=batch,
-            actual=actual,
-            order=groups.order,
+        frame = self._frame_spent_s(actual, max(self._source.message_s, self._reader.message_s))
+        spent = {kind: len(batch) * seconds for kind, seconds in frame.items()}
+        spent["arm"] += len(loads) * SETUP_MESSAGES * self._source.message_s
+        spent["relays"] = len(loads) * route_s(self._station)
+        return priced(
+            self.name,
+            batch,
+            actual,
+            found,
+            self._station.devices,
             loads=loads,
-            frame_s=frame_s,
-            duration_s=len(batch) * frame_s + len(loads) * (SETUP_MESSAGES + RELAY_MESSAGES) * message_s,
+            frame_s=sum(frame.values()),
+            spent_s=spent,
             relay_moves=len(loads),
-            pulses=pulses_by_device(batch, groups),
-            misread_probability=chances,
             notes=(
                 "one frame at a time: waits are as asked or longer, the true times come with the readings",
             ),
@@ -108,13 +98,18 @@ class SoftwareLoopPlayer:
             read_wait_s=batch.read_wait_s + write_s + SETTLE_S,
         )
 
-    def _frame_s(self, actual: FrameBatch, message_s: float) -> float:
-        read_s = READ_MESSAGES * message_s + self._reader.reading_s(actual.integration_s)
-        resets_s = max(actual.reset_count - 1, 0) * (actual.reset_width_s + actual.reset_gap_s)
+    def _frame_spent_s(self, actual: FrameBatch, message_s: float) -> dict[str, float]:
+        """Bench time (s) of one frame by kind: pulses and waits, levels, settling, the reading."""
+        pulses_s = max(actual.reset_count - 1, 0) * (actual.reset_width_s + actual.reset_gap_s)
         if actual.reset_count:
-            resets_s += actual.reset_width_s + actual.reset_wait_s
-        verify_s = read_s + SETTLE_S if actual.verify_reset else 0.0
-        return resets_s + verify_s + actual.write_width_s + actual.read_wait_s + read_s
+            pulses_s += actual.reset_width_s + actual.reset_wait_s
+        reads = 2 if actual.verify_reset else 1
+        return {
+            "play": pulses_s + actual.write_width_s + actual.read_wait_s - SETTLE_S,
+            "arm": reads * (READ_MESSAGES - 1) * message_s,
+            "settle": reads * SETTLE_S,
+            "fetch": reads * (message_s + self._reader.reading_s(actual.integration_s)),
+        }
 
     # ---- play ------------------------------------------------------------------------------------
 
@@ -133,7 +128,8 @@ class SoftwareLoopPlayer:
         try:
             for load in plan.loads:
                 self._station.route(load.device)
-                self._prepare(load.device, peaks[load.device], batch)
+                with self._station.spending("arm"):
+                    self._prepare(load.device, peaks[load.device], batch)
                 for frame in plan.order[load.start : load.stop].tolist():
                     if stop is not None and stop.is_set():
                         return readings
@@ -161,18 +157,19 @@ class SoftwareLoopPlayer:
         reset_a, write_a, read_a = (
             float(values[frame]) for values in (batch.reset_a, batch.write_a, batch.read_a)
         )
-        for number in range(batch.reset_count if reset_a else 0):
-            if number:
-                clock.sleep(batch.reset_gap_s)
-            self._source.pulse(reset_a, batch.reset_width_s)
-        if batch.reset_count:
-            clock.sleep(batch.reset_wait_s)
-        if batch.verify_reset:
-            readings.reset_voltage_v[frame], _ = self._read(read_a)
-            clock.sleep(batch.reset_wait_s)
-        if write_a:
-            self._source.pulse(write_a, batch.write_width_s)
-        clock.sleep(batch.read_wait_s)
+        with self._station.spending("play"):
+            for number in range(batch.reset_count if reset_a else 0):
+                if number:
+                    clock.sleep(batch.reset_gap_s)
+                self._source.pulse(reset_a, batch.reset_width_s)
+            if batch.reset_count:
+                clock.sleep(batch.reset_wait_s)
+            if batch.verify_reset:
+                readings.reset_voltage_v[frame], _ = self._read(read_a)
+                clock.sleep(batch.reset_wait_s)
+            if write_a:
+                self._source.pulse(write_a, batch.write_width_s)
+            clock.sleep(batch.read_wait_s)
         voltage_v, limited = self._read(read_a)
         readings.voltage_v[frame] = voltage_v
         readings.current_a[frame] = read_a
@@ -181,11 +178,15 @@ class SoftwareLoopPlayer:
 
     def _read(self, read_a: float) -> tuple[float, bool]:
         """One reading (V, nan on overload) at the read current, and whether the source was limited."""
-        self._bias.set_bias_a(read_a)
-        self._station.clock.sleep(SETTLE_S)
-        voltage_v = self._reader.read_v()
-        limited = self._bias.in_compliance()
-        self._bias.bias_off()
+        spending = self._station.spending
+        with spending("arm"):
+            self._bias.set_bias_a(read_a)
+            with spending("settle"):
+                self._station.clock.sleep(SETTLE_S)
+            with spending("fetch"):
+                voltage_v = self._reader.read_v()
+            limited = self._bias.in_compliance()
+            self._bias.bias_off()
         return voltage_v, limited
 
 
