@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymeasure.instruments.agilent import Agilent33500
 
-from drivers._link import Link, VisaDriver, ask_through
+from drivers._keysight33600a_waves import WaveMemory
+from drivers._link import Link, ask_through
 from drivers._voltage_source import OUTPUT_OHM, KnownLoad
 from hilab.errors import BenchError
 
@@ -48,7 +49,7 @@ class Waveform:
     name: str = "hilab"
 
 
-class Keysight33600A(VisaDriver, Agilent33500):
+class Keysight33600A(WaveMemory, Agilent33500):
     """Driver `keysight33600a`: pulse, bias and waveform source into a known load (`set_load_ohm`).
 
     Channel 1 drives the device; channel 2 is free for markers. Limits hold for channel 1.
@@ -63,6 +64,9 @@ class Keysight33600A(VisaDriver, Agilent33500):
     open_max_v = OPEN_MAX_V
     code_max = CODE_MAX
     dac_step = 1 << (16 - DAC_BITS)  # codes that differ by less are the same voltage
+    wave_code_step = dac_step
+    wave_v = OPEN_MAX_V
+    wave_sample_s = (1 / SAMPLE_RATE_HZ[1], 1 / SAMPLE_RATE_HZ[0])
     sample_rate_hz = SAMPLE_RATE_HZ
     points_min = POINTS_MIN
     cycles_max = CYCLES_MAX
@@ -183,6 +187,7 @@ class Keysight33600A(VisaDriver, Agilent33500):
             raise BenchError(f"{self.name}: call prepare_waveforms before arming one")
         for waveform in waveforms:
             self._check(waveform)
+        self.waves = None  # cleared
         parts = [part for waveform in waveforms for part in _loading(waveform)]
         on = "".join(f":OUTP{waveform.channel} ON;" for waveform in waveforms)
         self.write_bytes(b"".join([*parts, on.encode(), b"*TRG\n" if trigger else b"*WAI\n"]))
