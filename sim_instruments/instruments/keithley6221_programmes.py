@@ -5,7 +5,7 @@ A programme is one pass of pulses that repeats; its times are fixed when it is a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,19 @@ def contiguous(
         base_a=0.0,
         bounded=False,
         **rest,
+    )
+
+
+def stuck(programme: Programme) -> Programme:
+    """The first point of a programme, for ever: nobody releases it."""
+    ever = np.array([FOR_EVER_S])
+    return replace(
+        programme,
+        level_a=programme.level_a[:1],
+        offset_s=programme.offset_s[:1],
+        width_s=ever,
+        done_s=ever,
+        period_s=FOR_EVER_S,
     )
 
 
