@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from pymeasure.instruments.keithley import Keithley2182 as StockKeithley2182
 
 from drivers._link import VisaDriver, ask_through
 from drivers._ranges import KEITHLEY_2182A_NOISE, KEITHLEY_2182A_VOLTAGE, noise_at, range_for
 from hilab.errors import BenchError
+from hilab.frames import FloatArray
 from hilab.roles import Identity
 
 OVERFLOW_V = 9e36  # replies of +9.9E37 mean overload
@@ -17,6 +19,7 @@ NPLC = (0.01, 50.0)  # [M]; 60 at 60 Hz is not used
 LOCK_S = 0.1  # longer conversions are waited for with the lock released
 CONVERSIONS = 3  # of one reading with both autozeros on [bench notes 3.2]
 OVERHEAD_S = 1.5e-3  # of one reading [R]
+BUFFER = 1024  # readings [R]
 
 
 class Keithley2182A(VisaDriver, StockKeithley2182):
@@ -29,6 +32,7 @@ class Keithley2182A(VisaDriver, StockKeithley2182):
         self._integration_s = 0.02
         self._range_v = 0.01
         self._configured: tuple[float, float] | None = None
+        self._points = 0
         super().__init__(address, **kwargs)
 
     def identify(self) -> Identity:
@@ -52,7 +56,7 @@ class Keithley2182A(VisaDriver, StockKeithley2182):
         self.write(":INIT:CONT OFF;:SENS:CHAN 1;:SENS:FUNC 'VOLT:DC'")
         self.write(f":SENS:VOLT:CHAN1:RANG {chosen:g};:SENS:VOLT:NPLC {nplc:g};:SENS:VOLT:DFIL:STAT OFF")
         # Line synchronisation makes mains pick-up the same in all readings that are no whole mains periods.
-        self.write(":SYST:LSYN ON;:TRIG:SOUR IMM;:TRIG:COUN 1;:SAMP:COUN 1")
+        self.write(":SYST:LSYN ON;:SYST:AZER ON;:SYST:FAZ ON;:TRIG:SOUR IMM;:TRIG:COUN 1;:SAMP:COUN 1")
         self._integration_s, self._range_v, self._configured = nplc / self.line_hz, chosen, (chosen, nplc)
         return self._integration_s
 
@@ -85,6 +89,53 @@ class Keithley2182A(VisaDriver, StockKeithley2182):
     def range_v(self, signal_v: float) -> float:
         """The smallest range (V) that holds the signal."""
         return range_for(KEITHLEY_2182A_VOLTAGE, signal_v, self.name, "V").full
+
+    # ---- buffer, filled on external triggers (used by the player over the trigger link) ------------
+
+    def arm_buffer(self, range_v: float, integration_s: float, count: int) -> None:
+        """Wait for `count` triggers (2 to 1024) and store one reading for each.
+
+        Both autozeros are off: one conversion a reading, `triggered_s` long. `configure_reader` restores them.
+        """
+        if not 2 <= count <= BUFFER:
+            raise BenchError(f"{self.name}: its buffer takes 2 to {BUFFER} readings, not {count}")
+        self.forget()
+        self.configure_reader(range_v, integration_s)
+        self.forget()
+        self._points = count
+        self.write(f":SYST:AZER OFF;:SYST:FAZ OFF;:TRIG:SOUR EXT;:TRIG:COUN {count};:TRIG:DEL 0")
+        self.write(f":TRAC:CLE;:TRAC:POIN {count};:TRAC:FEED SENS;:TRAC:FEED:CONT NEXT;:INIT")
+
+    def triggered_s(self, integration_s: float) -> float:
+        """Time of one triggered reading (s), without autozero."""
+        return integration_s + OVERHEAD_S
+
+    def buffered(self) -> int:
+        """Readings in the buffer."""
+        answer = self.ask(":TRAC:FREE?")
+        try:
+            free, used = (int(float(field)) for field in answer.split(","))
+        except ValueError:
+            raise BenchError(
+                f"{self.name}: the filling of its buffer came back as {answer.strip()[:40]!r}; "
+                "who else speaks to it?"
+            ) from None
+        return round(self._points * used / max(free + used, 1))
+
+    def fetch_buffer(self, count: int) -> FloatArray:
+        """The readings in the buffer (V, nan on overload), `count` as `buffered` told; waits no more."""
+        if not count:
+            return np.empty(0)
+        fields = self.ask(":TRAC:DATA?").strip().split(",")
+        if len(fields) != count:
+            raise BenchError(f"{self.name}: {count} readings came back as {len(fields)} fields")
+        voltage = np.array(fields, dtype=np.float64)
+        voltage[np.abs(voltage) > OVERFLOW_V] = np.nan
+        return voltage
+
+    def stop_buffer(self) -> None:
+        """Wait for no more triggers; what was read stays in the buffer."""
+        self.write(":ABOR;:TRIG:SOUR IMM")
 
     def settings(self) -> dict[str, Any]:
         """Range, integration time, mains frequency."""

@@ -14,6 +14,7 @@ from pymeasure.instruments.keithley import Keithley6221 as StockKeithley6221
 from drivers._link import Link, VisaDriver, ask_through
 from drivers._pulse_delta import PulseDelta
 from drivers._ranges import KEITHLEY_6221_CURRENT, range_for, refuse_above
+from drivers._trigger_link import TriggerLinkSweep
 from hilab.errors import BenchError
 
 LIST_CHUNK = 100  # values a command takes [D]
@@ -52,6 +53,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
         self._bias_on = False
         super().__init__(address, **kwargs)
         self.pulse_delta = PulseDelta(self)
+        self.trigger_link = TriggerLinkSweep(self)
 
     # ---- BiasSource -----------------------------------------------------------------------------
 
@@ -120,21 +122,20 @@ class Keithley6221(VisaDriver, StockKeithley6221):
         """Time that `pulse` takes (s)."""
         return WAVE_ARM_S + 2 * width_s + PULSE_MESSAGES * self.message_s
 
-    # ---- pulse delta (used by the player) --------------------------------------------------------
+    # ---- lists (used by the players) -------------------------------------------------------------
 
-    def load_list(self, levels_a: Sequence[float], period_s: float) -> None:
-        """Load a sweep list of levels (A), each period_s (s) long, in commands of 100 values."""
+    def load_list(self, levels_a: Sequence[float], delay_s: float | Sequence[float]) -> None:
+        """Load a sweep list of levels (A), in commands of 100 values; delay_s (s) of all or of each."""
         for level in (min(levels_a), max(levels_a)):
             refuse_above(level, self._current_max_a, self.name)
-        texts = [f"{level:.7g}" for level in levels_a]
-        for start in range(0, len(texts), LIST_CHUNK):
-            append = ":APP" if start else ""
-            self.write(f":SOUR:LIST:CURR{append} {','.join(texts[start : start + LIST_CHUNK])}")
-        delay = ",".join([f"{period_s:.9g}"] * min(len(texts), LIST_CHUNK))
-        self.write(f":SOUR:LIST:DEL {delay}")
-        for start in range(LIST_CHUNK, len(texts), LIST_CHUNK):
-            count = min(LIST_CHUNK, len(texts) - start)
-            self.write(f":SOUR:LIST:DEL:APP {','.join([f'{period_s:.9g}'] * count)}")
+        delays = [delay_s] * len(levels_a) if isinstance(delay_s, float) else delay_s
+        for what, texts in (
+            ("CURR", [f"{level:.7g}" for level in levels_a]),
+            ("DEL", [f"{delay:.9g}" for delay in delays]),  # type: ignore[union-attr]
+        ):
+            for start in range(0, len(texts), LIST_CHUNK):
+                append = ":APP" if start else ""
+                self.write(f":SOUR:LIST:{what}{append} {','.join(texts[start : start + LIST_CHUNK])}")
 
     def nanovoltmeter_answers(self) -> bool:
         """True if a 2182A answers at the serial port."""
