@@ -28,11 +28,16 @@ class Keithley7001(VisaDriver, SCPIMixin, Instrument):
 
     def close_channels(self, channels: tuple[str, ...]) -> None:
         """Close these channels as well (closures add up)."""
-        wrong = [channel for channel in channels if not CHANNEL.fullmatch(channel)]
-        if wrong:
-            raise BenchError(f"{self.name}: {wrong[0]!r} is no channel; write it like '1!3' (slot!channel)")
+        self._refuse_wrong(channels)
         if channels:
             self.write(f":ROUT:CLOS (@{','.join(channels)})")
+
+    def close_only(self, channels: tuple[str, ...]) -> None:
+        """Open everything, close these, and let them come to rest: one message."""
+        self._refuse_wrong(channels)
+        closing = f";:ROUT:CLOS (@{','.join(channels)})" if channels else ""
+        self.write(f":ROUT:OPEN ALL{closing}")
+        self.clock.sleep(self.settle_s)
 
     def closed_channels(self) -> tuple[str, ...]:
         """The channels that are closed now, as the instrument reports them."""
@@ -41,6 +46,11 @@ class Keithley7001(VisaDriver, SCPIMixin, Instrument):
     def settings(self) -> dict[str, Any]:
         """Cards and closed channels."""
         return super().settings() | {"closed": list(self.closed_channels())}
+
+    def _refuse_wrong(self, channels: tuple[str, ...]) -> None:
+        wrong = [channel for channel in channels if not CHANNEL.fullmatch(channel)]
+        if wrong:
+            raise BenchError(f"{self.name}: {wrong[0]!r} is no channel; write it like '1!3' (slot!channel)")
 
     def _take_over(self) -> None:
         """Nothing: relays that somebody left closed are opened by the bench once its sources are off."""

@@ -164,7 +164,11 @@ class ArmSource(Protocol):
 
 @runtime_checkable
 class Switch(Protocol):
-    """Relays. Channel names are the instrument's own, such as '1!3'."""
+    """Relays. Channel names are the instrument's own, such as '1!3' or '1A03'.
+
+    A switch that can change a route with one message has `close_only(channels)`: open every other relay,
+    close these, and come back when they rest (message_s + settle_s later).
+    """
 
     settle_s: float
 

@@ -24,7 +24,11 @@ REACHES: Mapping[str, tuple[str, ...]] = {
     "bias_source": ("current",),
     "reader": ("hall", "longitudinal"),
     "arm_source": ("hall",),
+    "waveform_source": ("current",),
+    "digitiser": ("hall", "longitudinal"),
 }
+
+SOURCES = ("pulse_source", "bias_source", "waveform_source")
 
 
 def connection_problems(
@@ -36,8 +40,9 @@ def connection_problems(
     wires = _wires(raw)
     pads = _pads(raw)
     wiring = Wiring(instruments, wires.values())
-    yield from _wire_problems(wires, names)
+    yield from _wire_problems(wires, names, wiring)
     yield from _pad_problems(pads, names, wiring)
+    yield from shunt_problems(wires, _text_values(raw.get("roles")), pads, wiring)
     yield from _port_problems(raw)
     yield from _role_problems(raw, pads, wiring, set(instruments))
 
@@ -65,7 +70,12 @@ def _pads(raw: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _wire_problems(wires: Mapping[int, Wire], names: set[str]) -> Iterator[Problem]:
+def _text_values(table: Any) -> dict[str, str]:
+    found = table if isinstance(table, dict) else {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def _wire_problems(wires: Mapping[int, Wire], names: set[str], wiring: Wiring) -> Iterator[Problem]:
     for index, wire in wires.items():
         for key, terminal in [("from", wire.source), *(("to", end) for end in wire.to)]:
             owner, dot, rest = terminal.partition(".")
@@ -76,6 +86,8 @@ def _wire_problems(wires: Mapping[int, Wire], names: set[str]) -> Iterator[Probl
                 yield place, f"{terminal!r} is no terminal: write it like 'smu.a' (instrument.terminal)"
             elif owner not in names:
                 yield place, f"{terminal!r}: {unknown('instrument', owner, names)}"
+            elif (lines := wiring.lines(owner)) and terminal not in lines:
+                yield place, f"{terminal!r} is no line of the switch: it has {', '.join(lines)}"
 
 
 def _pad_problems(pads: Pads, names: set[str], wiring: Wiring) -> Iterator[Problem]:
@@ -97,12 +109,63 @@ def _pad_problems(pads: Pads, names: set[str], wiring: Wiring) -> Iterator[Probl
         else:
             if common:
                 dead_ends.setdefault(common, []).append((place, f"{device}.{port}"))
-        if pad in taken:
-            yield place, f"{device}.{port} and {taken[pad]} lie on one pad, {pad}: give each its own"
-        taken.setdefault(pad, f"{device}.{port}")
+        spot = place_of(pad)
+        if spot in taken:
+            yield place, f"{device}.{port} and {taken[spot]} lie on one pad, {spot}: give each its own"
+        taken.setdefault(spot, f"{device}.{port}")
     for common, there in dead_ends.items():
         which = ", ".join(name for _, name in there)
         yield there[0][0], f"nobody is wired to {common}, where {which} lie: add a wire to it"
+
+
+def place_of(pad: str) -> str:
+    """What two pads must not share: the terminal, the channel, or the column of a matrix."""
+    try:
+        channel = Channel.parse(pad)
+    except ValueError:
+        return pad
+    return channel.place if channel else pad
+
+
+def shunt_problems(
+    wires: Mapping[int, Wire], roles: Mapping[str, str], pads: Pads, wiring: Wiring
+) -> Iterator[Problem]:
+    """What is wrong with resistors in series with a source's line."""
+    taken = {place_of(pad): f"{device}.{port}" for (device, port), pad in pads.items()}
+    sources = {roles[role] for role in SOURCES if role in roles}
+    seen: dict[str, str] = {}
+    for index, wire in wires.items():
+        if wire.shunt_ohm is None:
+            for key in ("shunt_taps", "shunt_tolerance"):
+                if key in wire.model_fields_set:
+                    yield ("wires", index, key), f"{key} without shunt_ohm: give the resistance too"
+            continue
+        owner, place = wire.source.partition(".")[0], ("wires", index, "shunt_ohm")
+        if owner not in sources:
+            yield place, f"a shunt lies in the line of a source, and {owner!r} has the role of none"
+        elif owner in seen:
+            yield place, f"{owner!r} has a shunt at {seen[owner]} already: one is enough"
+        seen.setdefault(owner, wire.source)
+        if wire.shunt_taps is None:
+            yield place, "the shunt has no taps: name the relay that puts them on the reader (shunt_taps)"
+        elif said := _tap_problem(wire.shunt_taps, roles.get("reader", ""), taken, wiring):
+            yield ("wires", index, "shunt_taps"), said
+
+
+def _tap_problem(taps: str, reader: str, taken: Mapping[str, str], wiring: Wiring) -> str:
+    try:
+        channel = Channel.parse(taps)
+    except ValueError as error:
+        return str(error)
+    if channel is None:
+        return f"{taps!r} is no relay: write it like 'matrix.1B12' or 'mux.1!20'"
+    if missing := wiring.missing_channel(channel):
+        return f"there is no channel {taps}: {missing}"
+    if channel.place in taken:
+        return f"the taps and {taken[channel.place]} lie on one pad, {channel.place}: give each its own"
+    if reader not in wiring.instruments_at(taps):
+        return f"a wire is missing: no terminal of the reader {reader!r} reaches the shunt's taps at {taps}"
+    return ""
 
 
 def _dead_end(pad: str, wiring: Wiring) -> str:

@@ -55,6 +55,8 @@ def read_port(
     card = bench.card(device)
     _refuse(card, current_a, reversals)
     bench.route(device, port)
+    shunt = bench.shunt if port == "shunt" else None
+    expected_ohm = shunt.ohm if shunt else _expected_ohm(card, port)
     bias = bench.role("bias_source")
     reader = None if port == "current" else bench.role("reader")
     wait_s = SETTLE_S if settle_s is None else settle_s
@@ -62,7 +64,7 @@ def read_port(
     polarities = [+1.0, -1.0] * reversals or [+1.0]
     try:
         samples = [
-            _sample(bench, bias, reader, card, port, sign * current_a, integration_s, wait_s)
+            _sample(bench, bias, reader, expected_ohm, sign * current_a, integration_s, wait_s)
             for sign in polarities
         ]
     finally:
@@ -98,8 +100,7 @@ def _sample(
     bench: Bench,
     bias: Any,
     reader: Any,
-    card: DeviceCard,
-    port: str,
+    expected_ohm: float,
     current_a: float,
     integration_s: float,
     settle_s: float,
@@ -107,15 +108,19 @@ def _sample(
     """(voltage, source voltage or nan, in compliance) at one polarity."""
     bias.set_bias_a(current_a)
     bench.sleep(settle_s)
-    voltage_v = math.nan if reader is None else _read(reader, card, port, abs(current_a), integration_s)
+    voltage_v = math.nan if reader is None else _read(reader, abs(current_a) * expected_ohm, integration_s)
     source_v = bias.bias_voltage_v()
     return voltage_v, math.nan if source_v is None else source_v, bias.in_compliance()
 
 
-def _read(reader: Any, card: DeviceCard, port: str, current_a: float, integration_s: float) -> float:
-    """A reading on the smallest range that holds it; nan if none does. A read does not change the device."""
+def _expected_ohm(card: DeviceCard, port: str) -> float:
+    """Largest voltage that one ampere may bring at the port; sets the first range."""
     share = 1.0 if port == "longitudinal" else HALL_OFFSET
-    range_v = current_a * (card.r_hall_ohm + share * card.r_ohm)
+    return card.r_hall_ohm + share * card.r_ohm
+
+
+def _read(reader: Any, range_v: float, integration_s: float) -> float:
+    """A reading on the smallest range that holds it; nan if none does. A read does not change the device."""
     while range_v <= RANGE_MAX_V:
         reader.configure_reader(range_v, integration_s)
         voltage_v = float(reader.read_v())

@@ -52,6 +52,7 @@ _STAGE_OF_ROLE = {
     "pulse_source": Stage.SOURCE,
     "bias_source": Stage.SOURCE,
     "arm_source": Stage.SOURCE,
+    "waveform_source": Stage.SOURCE,
     "reader": Stage.READER,
     "switch": Stage.RELAYS,
     "field_source": Stage.FIELD,

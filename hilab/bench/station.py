@@ -18,13 +18,13 @@ from hilab.bench.file import BenchFile
 from hilab.bench.locks import AddressLock
 from hilab.bench.playing import SLACK, Playing, wear_reasons
 from hilab.bench.reading import PortReading
-from hilab.bench.routing import Router
+from hilab.bench.routing import Router, Shunts
 from hilab.bench.safety import make_all_safe, sources
 from hilab.bench.wear import WearLedger
 from hilab.errors import Aborted, BenchError
 from hilab.frames import DeviceCard, FrameBatch, FramePlan, FrameReadings
 from hilab.plugins import unknown
-from hilab.roles import Clock, Identity, SafeReport, SimulatedBench
+from hilab.roles import Clock, Identity, SafeReport, Shunt, SimulatedBench
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,15 @@ class Bench:
         self._closed = False
         self._untouched = False  # since the last safe state
         self._accounts = Accounts(clock)
-        self._router = Router(self.devices, drivers, sources(drivers, file.roles), clock)
+        self._shunts = Shunts(file.wires)
+        self._router = Router(
+            self.devices,
+            drivers,
+            sources(drivers, file.roles),
+            clock,
+            self._shunts,
+            file.roles.get("pulse_source", ""),
+        )
         self._playing = Playing(self, ledger, self._accounts, file.misread_limit)
         self._field = self._field_control()
 
@@ -87,6 +95,11 @@ class Bench:
     def integration_s(self) -> float:
         """Integration of a frame's reading where a protocol does not say (s)."""
         return self.file.integration_s
+
+    @property
+    def shunt(self) -> Shunt | None:
+        """The resistor in series with the pulse source's line; None without one. Read it at port "shunt"."""
+        return self._shunts.of(self.file.roles.get("pulse_source", ""))
 
     @property
     def simulated(self) -> bool:
@@ -158,7 +171,10 @@ class Bench:
     # ---- by hand ------------------------------------------------------------------------------
 
     def route(self, device: str, port: str = "hall") -> None:
-        """Connect the device's current line and `port`; sources are verified off before a relay moves."""
+        """Connect the device's current line and `port`; sources are verified off before a relay moves.
+
+        port "shunt" puts the taps of the resistor in series with the source on the reader.
+        """
         self._untouched = False
         with self.spending("relays"):
             self._router.connect(self.card(device).name, port)
@@ -175,7 +191,8 @@ class Bench:
     ) -> PortReading:
         """Drive current_a through the device and read the voltage at `port`.
 
-        port: "hall", "longitudinal", or "current" (the line itself, with the source's own meter).
+        port: "hall", "longitudinal", "shunt" (the resistor in series), or "current" (the line itself, with
+        the source's own meter).
 
         With reversals n >= 1 n pairs of +I and -I are averaged, with 0 one reading at +I. The range grows
         from what the device's card lets expect. BenchError above the device's read_max_a.

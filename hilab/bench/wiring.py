@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hilab.bench.file import InstrumentEntry, Wire
 
-# Channels of one bank of a switch card, and the banks' letters. [Keithley 7011: quad 1x10 multiplexer]
-CARDS: Mapping[str, tuple[int, str]] = {"7011": (10, "ABCD")}
+# Channels of one bank of a multiplexer card, and the banks' letters. [Keithley 7011: quad 1x10 multiplexer]
+MULTIPLEXERS: Mapping[str, tuple[int, str]] = {"7011": (10, "ABCD")}
+
+# Rows and columns of a matrix card; rows of one letter are one line over all slots. [Keithley 7072 in a 707B]
+MATRICES: Mapping[str, tuple[str, int]] = {"7072": ("ABCDEFGH", 12)}
+
+_MULTIPLEXER_CHANNEL = re.compile(r"(\d+)!(\d+)")
+_CROSSPOINT = re.compile(r"(\d)([A-H])(\d\d)")
+_LIKE_A_CROSSPOINT = re.compile(r"\d+[A-Za-z]\d+")
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A relay 'mux.1!3': instrument, slot and number on the card."""
+    """A relay: 'mux.1!3' (slot, number on the card) or the crosspoint 'matrix.1A03' (slot, row, column)."""
 
     instrument: str
     slot: int
     number: int
+    row: str = ""
 
     @staticmethod
     def parse(pad: str) -> Channel | None:
         """None if the pad is a plain terminal; ValueError if it is no well-formed channel."""
         instrument, _, rest = pad.partition(".")
-        if "!" not in rest:
-            return None
-        slot, _, number = rest.partition("!")
-        if not (slot.isdigit() and number.isdigit()):
+        if "!" in rest:
+            if match := _MULTIPLEXER_CHANNEL.fullmatch(rest):
+                return Channel(instrument, int(match[1]), int(match[2]))
             raise ValueError(f"{pad!r} is no channel: write it like 'mux.1!3' (instrument.slot!channel)")
-        return Channel(instrument, int(slot), int(number))
+        if match := _CROSSPOINT.fullmatch(rest):
+            return Channel(instrument, int(match[1]), int(match[3]), match[2])
+        if _LIKE_A_CROSSPOINT.fullmatch(rest):
+            raise ValueError(
+                f"{pad!r} is no crosspoint: write it like 'matrix.1A03' (slot, row A to H, column)"
+            )
+        return None
 
     @property
     def relay(self) -> str:
-        """The instrument's own name of it, such as '1!3'."""
-        return f"{self.slot}!{self.number}"
+        """The instrument's own name of it, such as '1!3' or '1A03'."""
+        return f"{self.slot}{self.row}{self.number:02d}" if self.row else f"{self.slot}!{self.number}"
+
+    @property
+    def place(self) -> str:
+        """Where the pad lies: of a matrix the column, whatever row it is written with."""
+        if self.row:
+            return f"column {self.number} of slot {self.slot} of {self.instrument}"
+        return f"{self.instrument}.{self.relay}"
 
 
 class Wiring:
@@ -58,19 +79,41 @@ class Wiring:
             return ""
         if not 1 <= channel.slot <= len(cards):
             return f"{channel.instrument!r} has no card in slot {channel.slot}"
-        per_bank, banks = CARDS.get(cards[channel.slot - 1], (0, ""))
-        if banks and not 1 <= channel.number <= per_bank * len(banks):
-            return f"a card {cards[channel.slot - 1]} has channels 1 to {per_bank * len(banks)}"
+        card = cards[channel.slot - 1]
+        if not card:
+            return f"slot {channel.slot} of {channel.instrument!r} is empty"
+        if card in MULTIPLEXERS:
+            per_bank, banks = MULTIPLEXERS[card]
+            last = per_bank * len(banks)
+            fits = not channel.row and 1 <= channel.number <= last
+            return "" if fits else f"a card {card} has channels 1 to {last}"
+        if card in MATRICES:
+            rows, columns = MATRICES[card]
+            fits = channel.row in rows and channel.row != "" and 1 <= channel.number <= columns
+            example = f"1{rows[0]}01 to 1{rows[-1]}{columns:02d}"
+            return "" if fits else f"a card {card} has crosspoints such as {example}"
         return ""
 
     def common(self, channel: Channel) -> str | None:
-        """The common terminal ('mux.1A') that the channel closes to; None for a card of an unknown kind."""
-        cards = self._cards(channel.instrument)
-        if not 1 <= channel.slot <= len(cards):
+        """The line that the channel closes to ('mux.1A', 'matrix.A'); None for a card of an unknown kind."""
+        if self.missing_channel(channel) or not self._known(channel):
             return None
-        per_bank, banks = CARDS.get(cards[channel.slot - 1], (0, ""))
-        bank = (channel.number - 1) // per_bank if per_bank else 0
-        return f"{channel.instrument}.{channel.slot}{banks[bank]}" if 0 <= bank < len(banks) else None
+        if channel.row:
+            return f"{channel.instrument}.{channel.row}"
+        per_bank, banks = MULTIPLEXERS[self._cards(channel.instrument)[channel.slot - 1]]
+        return f"{channel.instrument}.{channel.slot}{banks[(channel.number - 1) // per_bank]}"
+
+    def lines(self, instrument: str) -> list[str]:
+        """Where cables can end on a switch; [] if it is none, or has a card of an unknown kind."""
+        found: dict[str, None] = {}
+        for slot, card in enumerate(self._cards(instrument), start=1):
+            if card in MULTIPLEXERS:
+                found |= dict.fromkeys(f"{instrument}.{slot}{bank}" for bank in MULTIPLEXERS[card][1])
+            elif card in MATRICES:
+                found |= dict.fromkeys(f"{instrument}.{row}" for row in MATRICES[card][0])
+            elif card:
+                return []
+        return list(found)
 
     def instruments_at(self, pad: str) -> set[str]:
         """Names of the instruments that can be connected with the pad."""
@@ -85,6 +128,10 @@ class Wiring:
         owners = {terminal.partition(".")[0] for terminal in terminals}
         switch = {channel.instrument} if channel else set()
         return (owners & set(self._instruments)) - switch
+
+    def _known(self, channel: Channel) -> bool:
+        cards = self._cards(channel.instrument)
+        return 1 <= channel.slot <= len(cards) and cards[channel.slot - 1] in {*MULTIPLEXERS, *MATRICES}
 
     def _cards(self, instrument: str) -> list[str]:
         entry = self._instruments.get(instrument)

@@ -218,6 +218,10 @@ def _contact(bench: Bench, device: str) -> dict[str, Any]:
     card = bench.card(device)
     current_a = CONTACT_SHARE * card.limits.read_max_a
     row: dict[str, Any] = {"device": device, "r_longitudinal_ohm": None, "r_hall_ohm": None, "verdict": "ok"}
+    if bench.shunt is not None:  # a voltage source notices no open line: look whether the current flows
+        seen_a = bench.read_port(device, "shunt", current_a).voltage_v / bench.shunt.ohm
+        if not abs(seen_a) > SILENT_SHARE * current_a:
+            row["verdict"] = "current line open"
     for port in ("longitudinal", "hall"):
         if port not in card.ports:
             continue

@@ -95,6 +95,7 @@ class PlanningBench:
             "note",
             "path",
             "file",
+            "shunt",
             "has_role",
             "suitable_players",
             "card",
