@@ -95,7 +95,7 @@ class Keithley2182A(VisaDriver, StockKeithley2182):
     def arm_buffer(self, range_v: float, integration_s: float, count: int) -> None:
         """Wait for `count` triggers (2 to 1024) and store one reading for each.
 
-        Both autozeros are off: one conversion a reading, `triggered_s` long. `configure_reader` restores them.
+        Both autozeros are off: one conversion a reading, `triggered_s` long; `configure_reader` restores.
         """
         if not 2 <= count <= BUFFER:
             raise BenchError(f"{self.name}: its buffer takes 2 to {BUFFER} readings, not {count}")

@@ -131,7 +131,7 @@ class Keithley6221(VisaDriver, StockKeithley6221):
         delays = [delay_s] * len(levels_a) if isinstance(delay_s, float) else delay_s
         for what, texts in (
             ("CURR", [f"{level:.7g}" for level in levels_a]),
-            ("DEL", [f"{delay:.9g}" for delay in delays]),  # type: ignore[union-attr]
+            ("DEL", [f"{delay:.9g}" for delay in delays]),
         ):
             for start in range(0, len(texts), LIST_CHUNK):
                 append = ":APP" if start else ""

@@ -233,14 +233,10 @@ class ListPlayer:
 
     def _give_up(self, taken: int, count: int) -> None:
         errors = self._source.check_errors() + self._reader.check_errors()
+        cause = (errors or ["check the trigger link cable to the 2182A; the output was switched off"])[0]
         self._source.make_safe()
         raise BenchError(
-            f"{self._source.name}: a list over the trigger link stopped after {taken} of {count} points: "
-            + (
-                errors[0]
-                if errors
-                else "check the trigger link cable to the 2182A; the output was switched off"
-            )
+            f"{self._source.name}: a list over the trigger link stopped after {taken} of {count} points: {cause}"
         )
 
 
