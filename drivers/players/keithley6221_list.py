@@ -236,7 +236,8 @@ class ListPlayer:
         cause = (errors or ["check the trigger link cable to the 2182A; the output was switched off"])[0]
         self._source.make_safe()
         raise BenchError(
-            f"{self._source.name}: a list over the trigger link stopped after {taken} of {count} points: {cause}"
+            f"{self._source.name}: a list over the trigger link stopped after {taken} of {count} points: "
+            + cause
         )
 
 
