@@ -30,8 +30,8 @@ MISALIGNMENT = 0.01  # part of the current line's resistance that Hall arms may 
 HOPELESS = 0.1  # a player refuses when it would take one state for the other more often than this
 BYTES_PER_S = 2e6  # transfer of long messages and answers
 REMEMBERED = 10_000  # entries of a cache
-RELAY_MESSAGES = 2  # open and close, for one change of route
-SOURCE_OFF_MESSAGES = 2  # off and look, of the source, before the relays move
+RELAY_MESSAGES = 1  # of a switch that opens the old and closes the new in one
+SOURCE_OFF_MESSAGES = 1  # look whether the source is off before the relays move
 
 
 @dataclass(frozen=True)
