@@ -51,6 +51,7 @@ class SmallStation:
     devices: dict[str, DeviceCard]
     clock: VirtualClock
     routes: list[str] = field(default_factory=list)
+    shunt: Any = None
 
     def role(self, name: str) -> Any:
         return self.roles[name]
