@@ -9,7 +9,7 @@ import numpy as np
 
 from hilab.engine.messages import Column, Message, Reading
 from hilab.errors import BenchError, UsageError
-from hilab.frames import FrameBatch, FrameReadings
+from hilab.frames import FramePlan, FrameReadings
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
@@ -24,6 +24,9 @@ FRAME_COLUMNS: Mapping[str, Column] = {
     "write_a": Column("f8", "A"),
     "reset_a": Column("f8", "A"),
     "read_a": Column("f8", "A"),
+    "write_actual_a": Column("f8", "A"),
+    "reset_actual_a": Column("f8", "A"),
+    "read_actual_a": Column("f8", "A"),
     "write_width_s": Column("f8", "s"),
     "voltage_v": Column("f8", "V"),
     "reset_voltage_v": Column("f8", "V"),
@@ -63,10 +66,10 @@ def check_reads(bench: Bench, devices: Sequence[str], currents: np.ndarray) -> N
         raise BenchError("\n".join(bad))
 
 
-def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "frames") -> Reading:
-    """The rows that record a played batch in full."""
+def frame_reading(plan: FramePlan, readings: FrameReadings, stream: str = "frames") -> Reading:
+    """The rows that record a played plan in full: amplitudes as asked, and as the instruments set them."""
+    batch, actual = plan.batch, plan.actual
     names = np.array([name.encode() for name in batch.devices], dtype="S32")
-    count = len(batch)
     return Reading(
         stream,
         {
@@ -74,7 +77,10 @@ def frame_reading(batch: FrameBatch, readings: FrameReadings, stream: str = "fra
             "write_a": batch.write_a,
             "reset_a": batch.reset_a,
             "read_a": batch.read_a,
-            "write_width_s": np.full(count, batch.write_width_s),
+            "write_actual_a": actual.write_a,
+            "reset_actual_a": actual.reset_a,
+            "read_actual_a": actual.read_a,
+            "write_width_s": np.full(len(batch), batch.write_width_s),
             "voltage_v": readings.voltage_v,
             "reset_voltage_v": readings.reset_voltage_v,
             "time_s": readings.time_s,

@@ -141,15 +141,17 @@ def locate(
     fractions = np.linspace(0.3, 0.85, steps)
     batch = alternating_batch(bench, devices, fractions, samples, currents, timing)
     yield Progress(0, 2, f"locating {len(devices)} devices")
-    readings = bench.play(bench.plan(batch))
+    plan = bench.plan(batch)
+    readings = bench.play(plan)
     if record:
-        yield frame_reading(batch, readings)
+        yield frame_reading(plan, readings)
     coarse = _each_device(batch, readings, currents)
     yield Progress(1, 2, "looking closer")
     batch = closer_batch(devices, coarse, timing)
-    readings = bench.play(bench.plan(batch))
+    plan = bench.plan(batch)
+    readings = bench.play(plan)
     if record:
-        yield frame_reading(batch, readings)
+        yield frame_reading(plan, readings)
     found = {
         device: refined(coarse[device], batch, readings, batch.device == number)
         for number, device in enumerate(devices)

@@ -82,9 +82,10 @@ def measure_sigmoids(
         for number, name in enumerate(devices):
             level = random.permutation(np.repeat(np.arange(len(amplitudes[name])), samples))
             batch = _batch(located[name], amplitudes[name][level], timing, verify_reset)
-            readings = bench.play(bench.plan(batch))
+            plan = bench.plan(batch)
+            readings = bench.play(plan)
             if record:
-                yield frame_reading(batch, readings)
+                yield frame_reading(plan, readings)
             readout = located[name].readout
             failed = readings.clean & verify_reset & readout.is_set(readings.reset_voltage_v)
             valid = readings.clean & ~failed

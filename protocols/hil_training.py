@@ -152,8 +152,9 @@ class HilTraining(Protocol[HilTrainingParams]):
         calibrated: Calibrated | None = None
         if any(arm.uses_devices for arm in arms):
             calibrated = yield from calibrate(bench, devices, params, self.random("calibration order"))
+        moved = {}
         if calibrated and params.drift_field_t:
-            bench.set_field(params.drift_field_t)
+            moved = {"field_t": bench.set_field(params.drift_field_t).measured_t}
         run = _Arms(self, bench, data, devices, calibrated)
         results: dict[str, Any] = {}
         weights: dict[str, Any] = {}
@@ -162,7 +163,13 @@ class HilTraining(Protocol[HilTrainingParams]):
             yield Progress(number + 1, len(arms), f"{arm.title}: {results[arm.name]['accuracy']:.2%}")
         calibration = calibrated.budget if calibrated else {}
         yield Result(
-            {"arms": results, "calibration": calibration, "seed": self.seed, "devices": list(devices)}
+            {
+                "arms": results,
+                "calibration": calibration,
+                "seed": self.seed,
+                "devices": list(devices),
+                **moved,
+            }
         )
 
 

@@ -110,8 +110,9 @@ class ResetScan(Protocol[ResetScanParams]):
             integration_s=timing.integration_s,
             verify_reset=True,
         )
-        readings = bench.play(bench.plan(batch))
-        yield frame_reading(batch, readings)
+        plan = bench.plan(batch)
+        readings = bench.play(plan)
+        yield frame_reading(plan, readings)
         was_set = readings.clean & one.readout.is_set(readings.reset_voltage_v)
         came_down = was_set & ~one.readout.is_set(readings.voltage_v)
         n = np.bincount(level[was_set], minlength=params.points)

@@ -13,8 +13,10 @@ from hilab.learning.neurons import (
     Resumable,
     SoftwareNeurons,
     SurrogateNeurons,
+    VariedNeurons,
 )
 from hilab.learning.study import ChipLaw, named_stream
+from hilab.learning.surrogate import Surrogate
 
 
 def share(neurons: NeuronBench, device: int, current_a: float, count: int = 20_000) -> float:
@@ -125,3 +127,27 @@ def test_counts_survive_a_checkpoint_and_readouts_must_fit() -> None:
     assert (again.frames, again.pulses) == (neurons.frames, neurons.pulses)
     with pytest.raises(ValueError, match="readout is for 2"):
         BenchNeurons(TwoDevices(), ("a",), READOUT)
+
+
+def test_varied_neurons_deviate_as_the_spread_says() -> None:
+    """Spread of P at the design's I50 over many calls; 5 sigma of 2,000 calls is 8 %."""
+    curves = Surrogate(
+        ("a", "b"), np.array([2e-6, 2e-6]), np.array([1e-3, 2e-3]), np.array([1e-5, 1e-5]), "logistic"
+    )
+    neurons = VariedNeurons(curves, np.array([2e-5, 0.0]), np.random.default_rng(5))
+    device = np.repeat([0, 1], 400)
+    share = np.array(
+        [neurons.fire(device, curves.i50_a[device]).reshape(2, 400).mean(axis=1) for _ in range(2000)]
+    )
+    z = 2.0 * np.random.default_rng(6).standard_normal(200_000)
+    expected = (1 / (1 + np.exp(z))).std()
+    assert share[:, 0].std() == pytest.approx(np.hypot(expected, 0.5 / 20), rel=0.08)
+    assert share[:, 1].std() == pytest.approx(0.5 / 20, rel=0.08)
+    assert neurons.frames == 2000 * 800
+    again = VariedNeurons(curves, np.array([2e-5, 0.0]), np.random.default_rng(0))
+    again.restore(neurons.state())
+    np.testing.assert_array_equal(
+        again.fire(device, curves.i50_a[device]), neurons.fire(device, curves.i50_a[device])
+    )
+    with pytest.raises(ValueError, match="one spread"):
+        VariedNeurons(curves, np.array([1e-5]), np.random.default_rng(0))
