@@ -1,4 +1,4 @@
-"""hil_training in the worlds of the study: deeper networks, a drift on purpose, many samples of few images."""
+"""hil_training beyond one static layer: deeper networks, drift on purpose, many samples of few images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_both_hidden_layers_are_fired_and_kept(tmp_path: Path) -> None:
     assert arm["training_frames"] == 300 * (12 + 8)
     assert arm["test_frames"] == 100 * (12 + 8)
     packed = run.streams["bits"]["packed"]
-    assert packed.shape == (12, 25 * 20 // 8)
+    assert packed.shape == (12, 63)  # 25 images, 20 neurons, eight bits to a byte
     fired = np.unpackbits(packed, axis=1)[:, : 25 * 12].mean()
     assert 0.2 < fired < 0.8
 

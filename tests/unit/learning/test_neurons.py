@@ -136,9 +136,8 @@ def test_varied_neurons_deviate_as_the_spread_says() -> None:
     )
     neurons = VariedNeurons(curves, np.array([2e-5, 0.0]), np.random.default_rng(5))
     device = np.repeat([0, 1], 400)
-    share = np.array(
-        [neurons.fire(device, curves.i50_a[device]).reshape(2, 400).mean(axis=1) for _ in range(2000)]
-    )
+    at_i50 = i50_a[device]
+    share = np.array([neurons.fire(device, at_i50).reshape(2, 400).mean(axis=1) for _ in range(2000)])
     z = 2.0 * np.random.default_rng(6).standard_normal(200_000)
     expected = (1 / (1 + np.exp(z))).std()
     assert share[:, 0].std() == pytest.approx(np.hypot(expected, 0.5 / 20), rel=0.08)
@@ -146,8 +145,6 @@ def test_varied_neurons_deviate_as_the_spread_says() -> None:
     assert neurons.frames == 2000 * 800
     again = VariedNeurons(curves, np.array([2e-5, 0.0]), np.random.default_rng(0))
     again.restore(neurons.state())
-    np.testing.assert_array_equal(
-        again.fire(device, curves.i50_a[device]), neurons.fire(device, curves.i50_a[device])
-    )
+    np.testing.assert_array_equal(again.fire(device, at_i50), neurons.fire(device, at_i50))
     with pytest.raises(ValueError, match="one spread"):
         VariedNeurons(curves, np.array([1e-5]), np.random.default_rng(0))
