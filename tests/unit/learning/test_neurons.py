@@ -131,9 +131,8 @@ def test_counts_survive_a_checkpoint_and_readouts_must_fit() -> None:
 
 def test_varied_neurons_deviate_as_the_spread_says() -> None:
     """Spread of P at the design's I50 over many calls; 5 sigma of 2,000 calls is 8 %."""
-    curves = Surrogate(
-        ("a", "b"), np.array([2e-6, 2e-6]), np.array([1e-3, 2e-3]), np.array([1e-5, 1e-5]), "logistic"
-    )
+    i50_a, unit_a = np.array([1e-3, 2e-3]), np.array([1e-5, 1e-5])
+    curves = Surrogate(("a", "b"), np.full(2, 2e-6), i50_a, unit_a, "logistic")
     neurons = VariedNeurons(curves, np.array([2e-5, 0.0]), np.random.default_rng(5))
     device = np.repeat([0, 1], 400)
     at_i50 = i50_a[device]
