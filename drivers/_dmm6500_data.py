@@ -8,6 +8,7 @@ DIGITISE_RATE_HZ = (1_000, 1_000_000)  # whole numbers [D: vendor command DIG:VO
 APERTURE_S = (1e-6, 1e-3)  # in steps of APERTURE_STEP_S [R]
 APERTURE_STEP_S = 1e-6
 TRIGGER_DELAY_S = (167e-9, 10e3)  # of a trigger block; 0 leaves the block out [R]
+TRIGGER_LATENCY_S = 1e-6  # from the edge until the box acts on it [R]
 TRIGGER_OVERHEAD_S = 20e-6  # from the end of the last reading until the box takes the next trigger [R]
 TRIGGERS_MAX = 268_435_455  # of a counting branch [R]
 BUFFER_MAX = 7_000_000  # readings in all buffers together [D: vendor example, 7 s at 1 MHz]

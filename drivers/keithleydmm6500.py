@@ -166,7 +166,8 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
         """What `arm_triggered` would set, without sending anything. BenchError says what cannot be.
 
         aperture_s (1 us to 1 ms) is rounded to whole microseconds, interval_s (up to 1 ms; of no effect
-        with one reading) up to a whole number of readings a second; delay_s is 0 or 167 ns to 10 ks.
+        with one reading) up to a whole number of readings a second. delay_s is at least the latency of 1 us
+        and 10 ks at most.
         """
         aperture = round(aperture_s / data.APERTURE_STEP_S) * data.APERTURE_STEP_S
         if not data.APERTURE_S[0] <= aperture <= data.APERTURE_S[1] * (1 + 1e-9):
@@ -180,8 +181,9 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
                 f"{self.name}: an aperture of {aperture:g} s does not fit between readings "
                 f"{1 / rate_hz:g} s apart"
             )
-        if delay_s and not data.TRIGGER_DELAY_S[0] <= delay_s <= data.TRIGGER_DELAY_S[1]:
-            raise BenchError(f"{self.name}: a delay of {delay_s:g} s is outside 167 ns to 10 ks (or 0)")
+        if not 0 <= delay_s <= data.TRIGGER_DELAY_S[1]:
+            raise BenchError(f"{self.name}: a delay of {delay_s:g} s is outside 0 to 10 ks")
+        delay = data.TRIGGER_LATENCY_S + _block_delay_s(delay_s)
         readings = readings_per_trigger * triggers
         if not (
             readings_per_trigger >= 1 and 1 <= triggers <= data.TRIGGERS_MAX and readings <= self.buffer_max
@@ -190,13 +192,13 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
                 f"{self.name}: {triggers} triggers of {readings_per_trigger} readings do not fit into its "
                 f"{self.buffer_max} readings"
             )
-        busy = self.min_trigger_interval_s(readings_per_trigger, aperture, 1 / rate_hz, delay_s)
+        busy = self.min_trigger_interval_s(readings_per_trigger, aperture, 1 / rate_hz, delay)
         return Digitising(
             range_for(data.VOLTAGE, range_v, self.name, "V").full,
             aperture,
             readings_per_trigger,
             1 / rate_hz,
-            float(delay_s),
+            delay,
             triggers,
             busy,
         )
@@ -233,8 +235,8 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
         """Commands that set the digitiser up and load its trigger model."""
         size = max(BUFFER_MIN, wanted.readings_per_trigger * wanted.triggers)
         blocks = [f"WAIT {WAIT_BLOCK},EXT,ENT"]
-        if wanted.delay_s:
-            blocks.append(f"DEL:CONS {len(blocks) + 2},{wanted.delay_s:.9g}")
+        if block_s := _block_delay_s(wanted.delay_s):
+            blocks.append(f"DEL:CONS {len(blocks) + 2},{block_s:.9g}")
         blocks.append(f'MDIG {len(blocks) + 2},"{BUFFER}",{wanted.readings_per_trigger}')
         blocks.append(f"BRAN:COUN {len(blocks) + 2},{wanted.triggers},{WAIT_BLOCK}")
         return [
@@ -293,3 +295,9 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
     def abort(self) -> None:
         """Stop the programme; what was read stays in the buffer."""
         self.write(":ABOR")
+
+
+def _block_delay_s(delay_s: float) -> float:
+    """What a delay block must add to the box's own latency; 0 if none is needed."""
+    block_s = round(delay_s - data.TRIGGER_LATENCY_S, 9)
+    return block_s if block_s >= data.TRIGGER_DELAY_S[0] else 0.0
