@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from hilab.engine.messages import Checkpoint, Column, Message, Progress, Reading
 from hilab.engine.protocol import Protocol
 from hilab.errors import HilabError, UsageError
 from protocols._calibration import Calibrated, calibrate
-from protocols._common import FRAME_COLUMNS, chosen_devices
+from protocols._common import FRAME_COLUMNS, chosen_devices, read_currents
 from protocols._fitting import FIT_COLUMNS
 from protocols._images import ImageParams
-from protocols._locate import check_frames
+from protocols._locate import alternating_batch, check_frames
 from protocols._sigmoid import SWITCHING_COLUMNS
 
 if TYPE_CHECKING:
@@ -79,6 +79,15 @@ class HilTrainingParams(ImageParams):
         return [hidden] if isinstance(hidden, int) else hidden
 
 
+LABORATORY: Mapping[str, Any] = {
+    "arms": ["software", "hil_fine_tuned"],
+    "images": 10_000,
+    "test_images": 1000,
+    "epoch_test_images": 0,
+}
+"""One epoch on the devices from the software network: about 1.1e6 frames with 100 hidden neurons."""
+
+
 class HilTraining(Protocol[HilTrainingParams]):
     """A network on MNIST (784-H-10 or deeper) whose hidden neurons are devices, pulsed in each forward pass.
 
@@ -91,6 +100,8 @@ class HilTraining(Protocol[HilTrainingParams]):
 
     name: ClassVar[str] = "hil_training"
     Params = HilTrainingParams
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"laboratory": LABORATORY}
+    real_bench_preset: ClassVar[str] = "laboratory"
 
     def streams(self) -> Mapping[str, Mapping[str, Column]]:
         return {
@@ -141,6 +152,40 @@ class HilTraining(Protocol[HilTrainingParams]):
             raise UsageError("drift_field_t: needs a bench with a field source and an arm that uses devices")
         if arms:
             check_frames(bench, devices, params.read_a, params.timing(bench))
+
+    def expected_s(self, bench: Bench) -> float:
+        """Bench time (s) of the arms that use devices, at the price of one planned mini-batch."""
+        frames = self._device_frames()
+        if not frames:
+            return 0.0
+        params = self.params
+        devices = chosen_devices(bench, params.devices)
+        samples = max(1, params.batch_size * params.hidden[0] // len(devices))
+        batch = alternating_batch(
+            bench,
+            devices,
+            np.array([0.5]),
+            samples,
+            read_currents(bench, devices, params.read_a),
+            params.timing(bench),
+        )
+        plan = bench.plan(replace(batch, verify_reset=False), prepare=False)
+        return plan.duration_s / len(plan.batch) * frames
+
+    def _device_frames(self) -> int:
+        """Frames of all arms on devices, without the calibration."""
+        from hilab.learning.arms import in_order
+
+        params = self.params
+        tested = params.test_images + (params.samples - 1) * (params.sample_images or params.test_images)
+        images = 0
+        for arm in in_order(tuple(params.arms)):
+            epochs = arm.epochs or params.epochs
+            if arm.train_on == "devices":
+                images += epochs * (params.images + params.epoch_test_images)
+            if arm.test_on == "devices":
+                images += tested
+        return images * sum(params.hidden)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         from hilab.learning.arms import in_order

@@ -27,11 +27,18 @@ TALKING_FAILED = (VisaError, OSError, ValueError)
 """What PyVISA and PyMeasure raise when an instrument does not answer, or not as it should."""
 
 
-def open_bench(path: str | Path, *, seed: int = 0, overrides: Mapping[str, Any] | None = None) -> Bench:
+def open_bench(
+    path: str | Path,
+    *,
+    seed: int = 0,
+    overrides: Mapping[str, Any] | None = None,
+    player: str | None = None,
+) -> Bench:
     """Open the bench that the file at `path` describes (or a known one by name: "sot_fast").
 
     seed: the run's seed, for the noise of a simulated bench. overrides: dotted keys of the bench file and
-    the values that replace them, such as {"simulation.setting": "ideal"}.
+    the values that replace them, such as {"simulation.setting": "ideal"}. player: the player of every batch,
+    instead of the fastest that can (UsageError if this bench cannot host it).
 
     Raises BenchFileError with every problem of the file; BenchError when an address is held by another
     process, an instrument does not answer, answers as somebody else, or is not verified off. What was
@@ -55,6 +62,7 @@ def open_bench(path: str | Path, *, seed: int = 0, overrides: Mapping[str, Any] 
             ledger = WearLedger(paths.wear_file(), ledger_name(file))
             undo.callback(ledger.close)
             bench = Bench(file, path, drivers, clock, ledger, twin, locks)
+            bench.always_play_with(player)
         except BaseException:
             hot = unreached_source(classes, drivers, file.roles)
             make_all_safe(drivers, file.roles, guarded=twin is None, hot=hot)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hilab import plugins
 from hilab.bench.accounts import Accounts
+from hilab.bench.choice import Choice, chosen
 from hilab.bench.wear import WearLedger
 from hilab.errors import UsageError
 from hilab.frames import DeviceCard, Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, PlanRefused
@@ -32,7 +34,19 @@ class Playing:
         self._misread_limit = misread_limit
         self._players: dict[str, Player] = {}
         self._unsuitable: dict[str, str] | None = None
-        self._fastest: dict[Any, str] = {}
+        self._fastest: dict[Any, Choice] = {}
+        self.asked_for: str | None = None
+        """The player of every batch, if the user chose one."""
+
+    def always(self, player: str | None) -> None:
+        """Play everything with this player (None: with the fastest). UsageError if this bench cannot."""
+        if player is not None:
+            suitable = self.suitable()
+            if player not in suitable:
+                raise UsageError(plugins.unknown("player", player, suitable))
+            if suitable[player]:
+                raise UsageError(f"the player {player} cannot play on this bench: {suitable[player]}")
+        self.asked_for = player
 
     def suitable(self) -> dict[str, str]:
         """player -> why it cannot play on this bench; '' if it can."""
@@ -48,23 +62,22 @@ class Playing:
 
         prepare lets players measure what they must know beforehand; without it nothing is sent.
         """
-        unknown = sorted(set(batch.devices) - set(self._station.devices))
-        if unknown:
-            raise PlanRefused([plugins.unknown("device", name, self._station.devices) for name in unknown])
-        if not len(batch):
-            raise PlanRefused(["the batch holds no frames"])
+        player = player or self.asked_for
+        self._refuse_nonsense(batch)
         if player is None and (known := self._fastest.get(_alike(batch))):
             try:
-                return self._planned(known, batch, prepare)
+                return _explained(self._planned(known.player, batch, prepare), known)
             except PlanRefused:
                 pass  # perhaps another player can; if not, all reasons are said below
-        plans, refused = self._all_plans(batch, player, prepare)
-        if not plans:
-            raise PlanRefused(_without_repetition(refused))
-        best = min(plans, key=lambda plan: plan.duration_s)
+        plans, choice = self._compared(batch, player, prepare)
         if player is None:
-            self._fastest[_alike(batch)] = best.player
-        return best
+            self._fastest[_alike(batch)] = choice
+        return _explained(plans[choice.player], choice)
+
+    def choice(self, batch: FrameBatch, player: str | None, prepare: bool = True) -> Choice:
+        """Which player would play the batch, and why; PlanRefused if none can."""
+        self._refuse_nonsense(batch)
+        return self._compared(batch, player or self.asked_for, prepare)[1]
 
     def play(
         self, plan: FramePlan, on_chunk: Callable[[int], None] | None, stop: threading.Event
@@ -75,6 +88,7 @@ class Playing:
         ahead = {name: devices[name].limits.pulses_max // AHEAD for name in plan.pulses}
         self._ledger.debit(plan.pulses, ahead)
         self._accounts.count(plan.pulses, plan.energy_j)
+        self._accounts.played(plan)
         readings = player.play(plan, on_chunk=on_chunk, stop=stop)
         unplayed = never_started(plan, readings)
         if unplayed.size:
@@ -83,16 +97,29 @@ class Playing:
             self._accounts.take_back(spared, _share_of_energy(plan, spared))
         return readings
 
-    def _all_plans(
+    def _refuse_nonsense(self, batch: FrameBatch) -> None:
+        unknown = sorted(set(batch.devices) - set(self._station.devices))
+        if unknown:
+            raise PlanRefused([plugins.unknown("device", name, self._station.devices) for name in unknown])
+        if not len(batch):
+            raise PlanRefused(["the batch holds no frames"])
+
+    def _compared(
         self, batch: FrameBatch, player: str | None, prepare: bool
-    ) -> tuple[list[FramePlan], dict[str, tuple[str, ...]]]:
-        plans, refused = [], {}
+    ) -> tuple[dict[str, FramePlan], Choice]:
+        """The plans of all players that can (or of the one asked for), and which is to be played."""
+        plans: dict[str, FramePlan] = {}
+        refused: dict[str, tuple[str, ...]] = {}
         for name in self._candidates(player):
             try:
-                plans.append(self._planned(name, batch, prepare))
+                plans[name] = self._planned(name, batch, prepare)
             except PlanRefused as error:
                 refused[name] = error.reasons
-        return plans, refused
+        if not plans:
+            raise PlanRefused(_without_repetition(refused))
+        if player is None:
+            refused |= {name: (reason,) for name, reason in self.suitable().items() if reason}
+        return plans, chosen(plans, refused, player)
 
     def _planned(self, name: str, batch: FrameBatch, prepare: bool) -> FramePlan:
         """The player's checked plan; PlanRefused with its reasons."""
@@ -101,7 +128,8 @@ class Playing:
             refuse_outside(
                 batch, self._station.devices
             )  # nobody measures for a batch that must not be played
-            player.prepare(batch)
+            with self._accounts.spending("settle"):
+                player.prepare(batch)
         return self._checked(player.plan(batch))
 
     def _candidates(self, player: str | None) -> list[str]:
@@ -133,6 +161,11 @@ class Playing:
         if reasons:
             raise PlanRefused(reasons)
         return plan
+
+
+def _explained(plan: FramePlan, choice: Choice) -> FramePlan:
+    """The plan with the reason of its choice as its last note."""
+    return replace(plan, notes=(*plan.notes, choice.why))
 
 
 def envelope_reasons(batch: FrameBatch, devices: Mapping[str, DeviceCard]) -> Iterator[str]:

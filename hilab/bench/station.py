@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from hilab.bench import reading
 from hilab.bench.accounts import Account, Accounts, pulse_energy_j
+from hilab.bench.choice import Choice
 from hilab.bench.field import FieldControl, FieldReading
 from hilab.bench.file import BenchFile
 from hilab.bench.locks import AddressLock
@@ -159,6 +160,24 @@ class Bench:
         if prepare:
             self.check_stop()
         return self._playing.plan(batch, player, prepare)
+
+    def choice(self, batch: FrameBatch, player: str | None = None, *, prepare: bool = True) -> Choice:
+        """Which player would play the batch, and `why` in a sentence; raises as `plan` does."""
+        if prepare:
+            self._untouched = False
+        return self._playing.choice(batch, player, prepare)
+
+    @property
+    def player(self) -> str | None:
+        """The player of every batch, if the user chose one."""
+        return self._playing.asked_for
+
+    def always_play_with(self, player: str | None) -> None:
+        """Play every batch with this player from now on (None: with the fastest that can).
+
+        UsageError for an unknown player, and for one that this bench cannot host.
+        """
+        self._playing.always(player)
 
     def play(self, plan: FramePlan, on_chunk: Callable[[int], None] | None = None) -> FrameReadings:
         """Play a plan; its pulses are counted on disk before the first. Aborted if `stop` was set."""

@@ -35,6 +35,9 @@ def protocols(
         for parameter in protocol["parameters"]:
             default = "required" if parameter["required"] else text_of(parameter["default"]) or "none"
             print(f"    {parameter['name']} [{default}]  {parameter['description']}")
+        for preset, values in protocol["presets"].items():
+            settings = ", ".join(f"{key}={text_of(value)}" for key, value in values.items())
+            print(f"    --preset {preset}: {settings}")
         print()
 
 
@@ -45,6 +48,7 @@ def _described(name: str, protocol: Any) -> dict[str, Any]:
         "name": name,
         "help": first,
         "description": rest.strip(),
+        "presets": {preset: dict(values) for preset, values in protocol.presets.items()},
         "parameters": [
             {
                 "name": key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +37,14 @@ def run(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the run file.")] = Path("runs"),
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")] = 0,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="A named set of parameters; --set goes on top."),
+    ] = None,
+    player: Annotated[
+        str | None,
+        typer.Option("--player", metavar="NAME", help="Play every batch with this player, not the fastest."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Plan only: limits, time, wear; no pulse is played.")
     ] = False,
@@ -47,14 +55,14 @@ def run(
     from hilab.engine import Engine
     from hilab.engine import run as run_protocol
 
-    found, params = _request(protocol, settings or [], bench)
+    found, params = _request(protocol, settings or [], preset, bench)
     if dry_run:
-        with opened(bench, seed) as station:
+        with opened(bench, seed, player) as station:
             planned = run_protocol(found, station, params, seed=seed, dry_run=True)
         _print_plan(planned, json)
         return
     _refuse_output(out)
-    with opened(bench, seed) as station, ProgressLine() as progress:
+    with opened(bench, seed, player) as station, ProgressLine() as progress:
         _finish(Engine(found, station, params, out=out, seed=seed, subscribers=[progress]), json)
 
 
@@ -165,11 +173,19 @@ def print_run(run: Run, json: bool) -> None:
     for title, values in (("parameters", run.parameters), ("results", run.results)):
         if values:
             print(f"\n{title}")
-            write_tree(values, "  ")
+            write_tree(_readable(values), "  ")
     if document["streams"]:
         print("\nstreams")
         for name, stream in document["streams"].items():
             print(f"  {name}: {stream['rows']} rows of {', '.join(stream['columns'])}")
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plans that were played as a tree of their own."""
+    if not isinstance(values.get("plans"), list):
+        return dict(values)
+    plans = {f"plan {number + 1}": plan for number, plan in enumerate(values["plans"])}
+    return {**values, "plans": plans}
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -193,23 +209,24 @@ def run_document(run: Run) -> dict[str, Any]:
     }
 
 
-def _request(protocol: str, settings: list[str], bench: Path) -> tuple[Any, Any]:
+def _request(protocol: str, settings: list[str], preset: str | None, bench: Path) -> tuple[Any, Any]:
     """(protocol class, checked parameters); UsageError with every problem, the bench file's too."""
     from hilab import paths
     from hilab.bench.check import read_bench_file
     from hilab.cli.settings import parse_settings
-    from hilab.engine.params import checked_params, find_protocol
+    from hilab.engine.params import checked_params, find_protocol, with_preset
     from hilab.errors import UsageError
 
     values, problems = parse_settings(settings)
     found = params = None
+    simulated = True
     try:
-        found = find_protocol(protocol)
-        params = checked_params(found.Params, values)
+        simulated = read_bench_file(paths.find_bench(bench)).simulated
     except UsageError as error:
         problems += error.problems
     try:
-        read_bench_file(paths.find_bench(bench))
+        found = find_protocol(protocol)
+        params = checked_params(found.Params, with_preset(found, values, preset, simulated=simulated))
     except UsageError as error:
         problems += error.problems
     if problems:
@@ -227,5 +244,7 @@ def _refuse_output(out: Path) -> None:
 def _print_plan(planned: dict[str, Any], json: bool) -> None:
     if json:
         write_json(planned)
-        return
-    write_tree(planned)
+    else:
+        write_tree(_readable(planned))
+    for warning in planned["warnings"]:
+        say(f"hilab: {warning}")

@@ -50,6 +50,33 @@ def checked_params(model: type[ProtocolParams], given: Mapping[str, Any] | Proto
         raise UsageError([_sentence(model, problem) for problem in error.errors()]) from error
 
 
+PLAIN = "none"
+"""The preset that sets nothing, where another one would be taken."""
+
+
+def with_preset(
+    protocol: type[Protocol[Any]],
+    given: Mapping[str, Any] | ProtocolParams,
+    preset: str | None,
+    *,
+    simulated: bool,
+) -> Mapping[str, Any] | ProtocolParams:
+    """The parameters that a preset sets, and what is given on top of it.
+
+    preset None takes the one that is meant for a real bench, on a real bench; "none" takes none at all.
+    UsageError for an unknown one. Checked parameters are taken as they stand.
+    """
+    name = preset if preset is not None else ("" if simulated else protocol.real_bench_preset)
+    if name not in ("", PLAIN, *protocol.presets):
+        known = ", ".join([*protocol.presets, PLAIN])
+        raise UsageError(f"{protocol.name} has no preset {name!r}{nearest(name, protocol.presets)}: {known}")
+    if isinstance(given, ProtocolParams):
+        if preset is not None:
+            raise UsageError("a preset goes with a mapping of parameters, not with checked ones")
+        return given
+    return {**protocol.presets.get(name, {}), **given}
+
+
 def unit_of(parameter: str) -> str:
     """The unit that a parameter's name carries ("write_a": ampere); '' if it carries none."""
     head, _, suffix = parameter.rpartition("_")

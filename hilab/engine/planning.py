@@ -11,10 +11,13 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from hilab.bench.accounts import Account, Accounts, pulse_energy_j
+from hilab.engine.costs import long_run_warning
 from hilab.engine.messages import Checkpoint, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol
 from hilab.errors import BenchError, HilabError, UsageError
@@ -81,6 +84,7 @@ class PlanningBench:
         self.pulses: dict[str, tuple[int, int]] = {}
         self.players: Counter[str] = Counter()
         self.limits_used: dict[str, dict[str, float]] = {}
+        self._accounts = Accounts(self.clock)
         self._random = np.random.default_rng(seed)
         self._state = dict.fromkeys(bench.devices, -1.0)
         self._field_t = 0.0
@@ -115,11 +119,12 @@ class PlanningBench:
         """Count the plan's cost; readings of nominal devices without noise, in the order asked."""
         batch = plan.actual
         start_s = self.clock.now()
-        self.clock.sleep(plan.duration_s)
+        self._pass(plan)
         self.frames += len(batch)
         self.relay_moves += plan.relay_moves
         self.players[plan.player] += len(batch)
-        self._count_pulses(plan.pulses)
+        self._count_pulses(plan.pulses, plan.energy_j)
+        self._accounts.played(plan)
         self._use_batch(batch)
         state, after_reset = self._switched(batch, plan.order)
         hall = np.array([self.devices[name].r_hall_ohm for name in batch.devices])[batch.device] / 2
@@ -130,6 +135,14 @@ class PlanningBench:
         if on_chunk is not None:
             on_chunk(len(batch))
         return FrameReadings(batch.read_a * hall * state, batch.read_a.copy(), times, flags, reset_v)
+
+    def _pass(self, plan: FramePlan) -> None:
+        """Let the plan's time pass, by kind; what it does not tell by kind is playing."""
+        for kind, seconds in plan.spent_s.items():
+            with self._accounts.spending(kind):
+                self.clock.sleep(seconds)
+        with self._accounts.spending("play"):
+            self.clock.sleep(plan.duration_s - sum(plan.spent_s.values()))
 
     def _switched(self, batch: FrameBatch, order: Any) -> tuple[FloatArray, FloatArray]:
         """(state after the write, state after the reset) of every frame, +1 or -1, played in this order."""
@@ -174,7 +187,7 @@ class PlanningBench:
         card = self._bench.card(device)
         self._use(device, "read", abs(current_a), card.limits.read_max_a, "A (read_max_a)")
         reads = 2 * reversals or 1
-        self.clock.sleep(reads * (integration_s + (SETTLE_S if settle_s is None else settle_s)))
+        self.sleep(reads * (integration_s + (SETTLE_S if settle_s is None else settle_s)))
         resistance = {"hall": card.r_hall_ohm / 2 * self._state[device]}.get(port, card.r_ohm)
         even_v = 0.0 if reversals else math.nan
         return PortReading(
@@ -182,11 +195,13 @@ class PlanningBench:
         )
 
     def pulse(self, device: str, amplitude_a: float, width_s: float) -> None:
-        limit_a = self._bench.card(device).limits.current_max_a(width_s)
-        self._use(device, "pulse", abs(amplitude_a), limit_a, "A (pulse_max_a)")
-        self._count_pulses({device: (int(amplitude_a > 0), int(amplitude_a < 0))})
+        card = self._bench.card(device)
+        self._use(device, "pulse", abs(amplitude_a), card.limits.current_max_a(width_s), "A (pulse_max_a)")
+        energy_j = pulse_energy_j(amplitude_a, width_s, card.r_ohm)
+        self._count_pulses({device: (int(amplitude_a > 0), int(amplitude_a < 0))}, {device: energy_j})
         self._state_after(device, np.array([amplitude_a]), np.array([width_s]))
-        self.clock.sleep(width_s)
+        with self._accounts.spending("play"):
+            self.clock.sleep(width_s)
 
     def set_field(self, field_t: float, *, tolerance_t: float = 5e-5, timeout_s: float = 30) -> Any:
         from hilab.bench.field import FieldReading
@@ -202,9 +217,7 @@ class PlanningBench:
                 f"a field of {field_t:g} T is above the limit of {entry.max_t:g} T (field.max_t)"
             )
         coil_a = field_t / entry.tesla_per_ampere
-        self.clock.sleep(
-            abs(field_t - self._field_t) / entry.tesla_per_ampere / entry.ramp_a_per_s + FIELD_POLLS_S
-        )
+        self.sleep(abs(field_t - self._field_t) / entry.tesla_per_ampere / entry.ramp_a_per_s + FIELD_POLLS_S)
         self._field_t = field_t
         if abs(field_t) > COERCIVE_T:
             self._state = dict.fromkeys(self._state, math.copysign(1.0, field_t))
@@ -231,7 +244,14 @@ class PlanningBench:
         return float(card.r_ohm * card.width_m / card.length_m)
 
     def sleep(self, seconds: float) -> None:
-        self.clock.sleep(seconds)
+        with self._accounts.spending("settle"):
+            self.clock.sleep(seconds)
+
+    def spending(self, kind: str) -> AbstractContextManager[None]:
+        return self._accounts.spending(kind)
+
+    def account(self) -> Account:
+        return self._accounts.total()
 
     def check_stop(self) -> None:
         """A dry run is not stopped: it is over at once."""
@@ -246,7 +266,8 @@ class PlanningBench:
 
     # ---- counting ---------------------------------------------------------------------------------
 
-    def _count_pulses(self, counts: Mapping[str, tuple[int, int]]) -> None:
+    def _count_pulses(self, counts: Mapping[str, tuple[int, int]], energy_j: Mapping[str, float]) -> None:
+        self._accounts.count(counts, energy_j)
         for device, (positive, negative) in counts.items():
             before = self.pulses.get(device, (0, 0))
             self.pulses[device] = (before[0] + positive, before[1] + negative)
@@ -278,7 +299,8 @@ def dry_run(protocol: Protocol[Any], bench: Any) -> dict[str, Any]:
 
     Keys: protocol, parameters, steps (messages by kind), rows by stream, frames, frames by player,
     bench_time_s, relay_moves, pulses {device: [positive, negative]}, pulses_left, limits_used
-    {device: {kind: share of the limit}}. Raises what the run itself would raise for its limits.
+    {device: {kind: share of the limit}}, bench_time {kind: s}, energy_j {device: J}, plans (who plays, with
+    which times, and why), warnings (sentences). Raises what the run itself would raise for its limits.
     """
     planning = PlanningBench(bench, protocol.seed)
     steps: Counter[str] = Counter()
@@ -292,6 +314,8 @@ def dry_run(protocol: Protocol[Any], bench: Any) -> dict[str, Any]:
     left = {
         name: planning.devices[name].limits.pulses_max - sum(planning.wear(name)) for name in planning.pulses
     }
+    costs = planning.account().results()
+    warning = long_run_warning(protocol, planning.clock.now())
     return {
         "protocol": protocol.name,
         "parameters": protocol.params.model_dump(mode="json"),
@@ -304,6 +328,10 @@ def dry_run(protocol: Protocol[Any], bench: Any) -> dict[str, Any]:
         "pulses": {name: list(counts) for name, counts in planning.pulses.items()},
         "pulses_left": left,
         "limits_used": planning.limits_used,
+        "bench_time": costs["bench_time"],
+        "energy_j": costs["energy_j"],
+        "plans": costs["plans"],
+        "warnings": [warning] if warning else [],
     }
 
 

@@ -40,10 +40,14 @@ class Protocol(Generic[ParamsT]):
     The docstring's first line is the one-line help, the rest is the help page. An instance serves one run.
     `seed` is the run's seed; `random(name)` gives independent named streams of it. `restored` is the
     state of the checkpoint a resumed run goes on from (None in a fresh run).
+    `presets` are named sets of parameters; `real_bench_preset` names the one that is meant on a real bench
+    when nobody asked for another.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[ProtocolParams]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    real_bench_preset: ClassVar[str] = ""
 
     def __init__(self, params: ParamsT, seed: int = 0, restored: Mapping[str, Any] | None = None):
         self.params = params
@@ -65,6 +69,13 @@ class Protocol(Generic[ParamsT]):
         Called once with the opened bench; nothing may be sent to an instrument. Raises UsageError, BenchError
         or PlanRefused (as `bench.plan` does).
         """
+
+    def expected_s(self, bench: Bench) -> float:
+        """Bench time (s) that the run will take at least, as far as it can be told beforehand; else 0.
+
+        May ask the bench for plans with prepare=False; nothing may be sent to an instrument.
+        """
+        return 0.0
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         """The procedure itself."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hilab.engine.claims import claim, release
+from hilab.engine.costs import RunCosts, long_run_warning
 from hilab.engine.notices import RunEnded, RunStarted, Subscriber
 from hilab.engine.outcome import Caught, RunFailedError, RunLostError, all_verified, describe, ended_as
-from hilab.engine.params import checked_params, find_protocol
+from hilab.engine.params import checked_params, find_protocol, with_preset
 from hilab.engine.planning import dry_run as planned
 from hilab.engine.protocol import Protocol, ProtocolParams
 from hilab.engine.recorder import Recorder, RunLog
@@ -47,6 +49,8 @@ def run(
     out: str | Path = ...,
     seed: int = ...,
     subscribers: Sequence[Subscriber] = ...,
+    player: str | None = ...,
+    preset: str | None = ...,
     dry_run: Literal[False] = ...,
 ) -> Run: ...
 @overload
@@ -58,6 +62,8 @@ def run(
     out: str | Path = ...,
     seed: int = ...,
     subscribers: Sequence[Subscriber] = ...,
+    player: str | None = ...,
+    preset: str | None = ...,
     dry_run: Literal[True],
 ) -> dict[str, Any]: ...
 def run(
@@ -68,6 +74,8 @@ def run(
     out: str | Path = "runs",
     seed: int = 0,
     subscribers: Sequence[Subscriber] = (),
+    player: str | None = None,
+    preset: str | None = None,
     dry_run: bool = False,
 ) -> Run | dict[str, Any]:
     """Run a protocol on an open bench; return the `Run` (status "done" or "aborted").
@@ -75,12 +83,32 @@ def run(
     Raises UsageError for a wrong name or parameters (all problems at once) and RunFileError where `out`
     cannot be written, both before anything starts; RunFailedError (with .run) when the protocol failed. With
     dry_run nothing is played or written: returns a dictionary of what the run would do and cost.
+
+    player: plays every batch of this run, instead of the fastest that can. preset: a named set of the
+    protocol's parameters, with `params` on top; without one a real bench gets the protocol's preset for real
+    benches ("none" prevents it).
     """
-    if dry_run:
-        protocol_class = find_protocol(name_or_class)
-        return planned(protocol_class(checked_params(protocol_class.Params, params), seed), bench)
-    engine = Engine(name_or_class, bench, params, out=out, seed=seed, subscribers=subscribers)
-    return run_heeding_signals(engine)
+    protocol_class = find_protocol(name_or_class)
+    values = with_preset(protocol_class, params, preset, simulated=bench.simulated)
+    with _played_by(bench, player):
+        if dry_run:
+            return planned(protocol_class(checked_params(protocol_class.Params, values), seed), bench)
+        engine = Engine(protocol_class, bench, values, out=out, seed=seed, subscribers=subscribers)
+        return run_heeding_signals(engine)
+
+
+@contextmanager
+def _played_by(bench: Any, player: str | None) -> Iterator[None]:
+    """Everything is played by this player meanwhile (None: as it was)."""
+    if player is None:
+        yield
+        return
+    before = bench.player
+    bench.always_play_with(player)
+    try:
+        yield
+    finally:
+        bench.always_play_with(before)
 
 
 class Engine:
@@ -139,12 +167,17 @@ class Engine:
         claim(self._bench)
         with Caught() as opening:
             self._protocol.check(self._bench)
+            warning = long_run_warning(self._protocol, self._protocol.expected_s(self._bench))
             self._writer = self._open(self._info(), streams)
         if opening.error is not None:
             release(self._bench)
             raise opening.error
+        earlier = self._continuing.checkpoint.get("costs") if self._continuing else None
+        self._costs = RunCosts(self._bench, earlier)
         self._recorder = Recorder(self._writer, self._subscribers, self._bench.clock.now, self._extras)
         self._worker = Worker(self._protocol, self._bench, self._recorder.handle, self._unpaused)
+        if warning:
+            self._recorder.happened("warning", warning)
         with RunLog(self._writer), Caught() as watching:
             self._watch(streams)
         interrupt = watching.error
@@ -232,6 +265,11 @@ class Engine:
             self._writer.event(
                 "abandoned", "the step under way did not come back; the bench was made safe around it", now
             )
+        costs = self._costs.results()
+        if costs:
+            self._writer.results(costs)
+        for plan in costs.get("plans", ()):
+            self._writer.event("plan", "; ".join(plan["notes"]), now)
         for report in reports:
             kind = "safe" if report.verified else "not safe"
             self._writer.event(kind, f"{report.instrument}: {report.detail}", now)
@@ -288,6 +326,7 @@ class Engine:
             "seed": self._seed,
             "parameters": self._params.model_dump(mode="json"),
             "bench_time_s": self._bench.clock.now(),
+            "costs": self._costs.results(),
             "snapshot": self._bench.snapshot() if self._bench.simulated else None,
         }
 
