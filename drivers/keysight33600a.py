@@ -153,7 +153,8 @@ class Keysight33600A(WaveMemory, Agilent33500):
         high_v, low_v = max(emf_v, 0.0), min(emf_v, 0.0)
         self.write(
             f":OUTP1 OFF;:OUTP1:LOAD INF;POL {'NORM' if emf_v > 0 else 'INV'};"
-            ":SOUR1:FUNC PULS;:SOUR1:BURS:MODE TRIG;NCYC 1;PHAS 0;STAT ON;:TRIG1:SOUR BUS;DEL 0;"
+            ":SOUR1:VOLT:OFFS 0;:SOUR1:FUNC PULS;:SOUR1:BURS:MODE TRIG;NCYC 1;PHAS 0;STAT ON;"
+            ":TRIG1:SOUR BUS;DEL 0;"
             f":SOUR1:FUNC:PULS:WIDT MIN;PER {2 * width_s:.9g};WIDT {width_s:.9g};"
             f":SOUR1:VOLT {high_v - low_v:.9g};VOLT:OFFS {(high_v + low_v) / 2:.9g};:OUTP1 ON;*TRG"
         )
@@ -169,8 +170,8 @@ class Keysight33600A(WaveMemory, Agilent33500):
         """One message: these channels off, waveforms in triggered bursts, volts into an open circuit."""
         self._mode, self._bias_on = "waveform", False
         each = [
-            f":OUTP{n} OFF;:OUTP{n}:LOAD INF;POL NORM;:SOUR{n}:FUNC ARB;:SOUR{n}:FUNC:ARB:FILT OFF;"
-            f":SOUR{n}:VOLT:OFFS 0;:SOUR{n}:BURS:MODE TRIG;NCYC 1;PHAS 0;STAT ON;"
+            f":OUTP{n} OFF;:OUTP{n}:LOAD INF;POL NORM;:SOUR{n}:VOLT:OFFS 0;:SOUR{n}:FUNC ARB;"
+            f":SOUR{n}:FUNC:ARB:FILT OFF;:SOUR{n}:BURS:MODE TRIG;NCYC 1;PHAS 0;STAT ON;"
             f":TRIG{n}:SOUR BUS;DEL 0"
             for n in channels
         ]

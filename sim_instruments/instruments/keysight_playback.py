@@ -1,0 +1,264 @@
+"""What a generator's channel plays once it is started: blocks of cycles, taken out stretch by stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sim_instruments.instruments.keysight_shapes import Cycle
+from sim_instruments.world.contracts import FloatArray
+
+LONGEST = 1 << 23  # runs that are taken out at once; more of an endless waveform are skipped, and said
+SHORTEST_S = 1e-12  # what rounding leaves of a run at the end of a stretch
+_NONE: FloatArray = np.empty(0)
+
+
+class Runs(NamedTuple):
+    """Rectangles off the idle level: level (V), start (s), width (s), each (n,), ascending."""
+
+    level_v: FloatArray
+    start_s: FloatArray
+    width_s: FloatArray
+
+
+@dataclass
+class Block:
+    """One waveform played `repeats` times; times (k,) count from the start of a cycle.
+
+    level_v, start_s, width_s: what is not at the idle level; rise_s: where it rises over the logic threshold
+    within a cycle, of which `first_rises` tells whether the one at its very start counts in the first cycle.
+    waits: it stays there until a trigger; until_trigger: it repeats until one comes.
+    sync: the sync output rises with "each" cycle, the "first" one or "none".
+    """
+
+    level_v: FloatArray
+    start_s: FloatArray
+    width_s: FloatArray
+    rise_s: FloatArray
+    first_rises: bool
+    duration_s: float
+    repeats: float
+    last_v: float
+    waits: bool = False
+    until_trigger: bool = False
+    sync: str = "first"
+
+    @property
+    def length_s(self) -> float:
+        """All its cycles (s)."""
+        return self.repeats * self.duration_s
+
+
+def block(
+    cycle: Cycle,
+    half_v: float,
+    offset_v: float,
+    repeats: float,
+    threshold_v: float,
+    idle_v: float,
+    **more: Any,
+) -> Block:
+    """A cycle at its amplitude (half_v for level 1, open-circuit volts), seen from the channel's idle_v."""
+    level = offset_v + half_v * cycle.level
+    end_s = np.empty(len(level))
+    end_s[:-1] = cycle.start_s[1:]
+    end_s[-1] = cycle.duration_s
+    off_idle = level != idle_v
+    high = level > threshold_v
+    rises = np.empty(len(level), bool)
+    rises[1:] = high[1:] & ~high[:-1]
+    rises[0] = high[0] and not high[-1]
+    return Block(
+        level[off_idle],
+        cycle.start_s[off_idle],
+        (end_s - cycle.start_s)[off_idle],
+        cycle.start_s[rises],
+        bool(high[0] and idle_v <= threshold_v),
+        cycle.duration_s,
+        repeats,
+        float(level[-1]),
+        **more,
+    )
+
+
+@dataclass
+class Playback:
+    """Blocks one after the other from start_s on; `loops` of them all (inf: for ever).
+
+    index, here and since_s: the block in progress, as it is played this time, and its start;
+    played_s: what was taken out so far; skipped: runs of an endless waveform that were too many to play.
+    """
+
+    blocks: list[Block]
+    start_s: float
+    idle_v: float
+    loops: float = 1.0
+    index: int = 0
+    here: Block = field(init=False)
+    since_s: float = field(init=False)
+    played_s: float = field(init=False)
+    skipped: int = 0
+
+    def __post_init__(self) -> None:
+        self.here = replace(self.blocks[self.index])
+        self.since_s = self.played_s = self.start_s
+
+    def end_s(self) -> float:
+        """When it is over; inf while that is not foreseen."""
+        if self.loops <= 0:
+            return self.since_s
+        rest = [self.here, *self.blocks[self.index + 1 :]]
+        again = self.blocks if self.loops > 1 else []
+        if not np.isfinite(self.loops) or any(each.waits or each.until_trigger for each in (*rest, *again)):
+            return float("inf")
+        once = sum(each.length_s for each in again)
+        return self.since_s + sum(each.length_s for each in rest) + max(self.loops - 1, 0.0) * once
+
+    def waiting(self, now: float) -> bool:
+        """True while it stands still until a trigger."""
+        return self.here.waits and now >= self.since_s + self.here.length_s
+
+    def trigger(self, time_s: float) -> bool:
+        """A trigger goes on to the next block; False if nothing waits for one."""
+        if self.here.until_trigger:
+            cycles = max(1.0, float(np.ceil((time_s - self.since_s) / self.here.duration_s - 1e-9)))
+            self.here.repeats, self.here.until_trigger = cycles, False
+            return True
+        if self.waiting(time_s):
+            self._enter(time_s)
+            return True
+        return False
+
+    def take(self, until_s: float) -> tuple[list[Runs], list[FloatArray], list[FloatArray]]:
+        """(runs, rising edges, edges of the sync output) from the last time up to until_s, exactly."""
+        runs: list[Runs] = []
+        rises: list[FloatArray] = []
+        syncs: list[FloatArray] = []
+        while self.played_s < until_s and self.loops > 0:
+            end_s = self.since_s + self.here.length_s
+            stop_s = min(until_s, end_s)
+            if stop_s > self.played_s:
+                runs.append(self._runs(self.played_s, stop_s))
+                rises.append(_rises(self.here, self.since_s, self.played_s, stop_s))
+                syncs.append(_syncs(self.here, self.since_s, self.played_s, stop_s))
+                self.played_s = stop_s
+            if until_s < end_s:
+                break
+            if self.here.waits:
+                if until_s > self.played_s and self.here.last_v != self.idle_v:
+                    held = (self.here.last_v, self.played_s, until_s - self.played_s)
+                    runs.append(Runs(*(np.array([value]) for value in held)))
+                self.played_s = until_s
+                break
+            self._enter(end_s)
+        return runs, rises, syncs
+
+    def over(self, now: float) -> bool:
+        """True if all is played."""
+        return self.loops <= 0 or now >= self.end_s()
+
+    def last_edge_s(self, until_s: float, sync: bool) -> float:
+        """The last rising edge (of the sync output) before until_s that was not taken yet; -inf for none."""
+        last, here, since_s, index, loops = -np.inf, self.here, self.since_s, self.index, self.loops
+        while since_s < until_s and loops > 0:
+            stop_s = min(until_s, since_s + here.length_s)
+            from_s = max(self.played_s, since_s, stop_s - 2 * here.duration_s)
+            edges = (_syncs if sync else _rises)(here, since_s, from_s, stop_s)
+            last = float(edges[-1]) if len(edges) else last
+            if here.waits or not np.isfinite(here.length_s):
+                break
+            since_s, index = since_s + here.length_s, index + 1
+            if index == len(self.blocks):
+                index, loops = 0, loops - 1
+            here = self.blocks[index]
+        return float(last)
+
+    def level_v(self, now: float) -> float:
+        """What it gives at `now`, of the block in progress."""
+        if now < self.start_s or self.loops <= 0:
+            return self.idle_v
+        if self.waiting(now):
+            return self.here.last_v
+        phase_s = (now - self.since_s) % self.here.duration_s
+        at = int(np.searchsorted(self.here.start_s, phase_s, side="right")) - 1
+        if at >= 0 and phase_s < self.here.start_s[at] + self.here.width_s[at]:
+            return float(self.here.level_v[at])
+        return self.idle_v
+
+    def state(self) -> dict[str, Any]:
+        """Plain values for a snapshot."""
+        plain = {**vars(self), "here": dict(vars(self.here))}
+        return {**plain, "blocks": [dict(vars(each)) for each in self.blocks]}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Playback:
+        """The playback of a snapshot."""
+        made = cls([Block(**each) for each in state["blocks"]], state["start_s"], state["idle_v"])
+        made.here = Block(**state["here"])
+        made.index, made.loops, made.skipped = int(state["index"]), state["loops"], int(state["skipped"])
+        made.since_s, made.played_s = state["since_s"], state["played_s"]
+        return made
+
+    def _enter(self, time_s: float) -> None:
+        self.index, self.since_s = self.index + 1, time_s
+        if self.index == len(self.blocks):
+            self.index, self.loops = 0, self.loops - 1
+        self.here = replace(self.blocks[self.index])
+
+    def _runs(self, from_s: float, until_s: float) -> Runs:
+        here = self.here
+        each = len(here.level_v)
+        if not each:
+            return Runs(_NONE, _NONE, _NONE)
+        first, after = _cycles(here, self.since_s, from_s, until_s)
+        most = max(1, LONGEST // each)
+        if after - first > most + 2:
+            self.skipped += (after - first - most) * each
+            first = after - most
+        if after - first == 1:
+            start = here.start_s + (self.since_s + first * here.duration_s)
+            level, width = here.level_v, here.width_s
+        else:
+            begins = self.since_s + np.arange(first, after) * here.duration_s
+            start = (begins[:, None] + here.start_s).ravel()
+            level, width = np.tile(here.level_v, after - first), np.tile(here.width_s, after - first)
+        if start[0] >= from_s and start[-1] + width[-1] <= until_s:
+            return Runs(level, start, width)
+        end = np.minimum(start + width, until_s)
+        start = np.maximum(start, from_s)
+        inside = end - start > SHORTEST_S
+        return Runs(level[inside], start[inside], (end - start)[inside])
+
+
+def _cycles(here: Block, since_s: float, from_s: float, until_s: float) -> tuple[int, int]:
+    """First cycle, and the one after the last, that may touch a stretch of time; one more at either end."""
+    first = int(np.floor((from_s - since_s) / here.duration_s)) - 1
+    after = int(np.ceil((until_s - since_s) / here.duration_s)) + 1
+    return max(first, 0), int(min(after, here.repeats))
+
+
+def _rises(here: Block, since_s: float, from_s: float, until_s: float) -> FloatArray:
+    """Rising edges in from_s <= t < until_s."""
+    if not len(here.rise_s) and not here.first_rises:
+        return _NONE
+    first, after = _cycles(here, since_s, from_s, until_s)
+    begins = since_s + np.arange(first, after) * here.duration_s
+    edges = (begins[:, None] + here.rise_s).ravel()
+    at_start = bool(len(here.rise_s)) and here.rise_s[0] == 0.0
+    if first == 0 and len(begins) and at_start != here.first_rises:
+        edges = edges[1:] if at_start else np.concatenate([[since_s], edges])
+    return edges[(edges >= from_s) & (edges < until_s)]
+
+
+def _syncs(here: Block, since_s: float, from_s: float, until_s: float) -> FloatArray:
+    """Rising edges of the sync output in from_s <= t < until_s."""
+    if here.sync == "none":
+        return _NONE
+    if here.sync == "first":
+        return np.array([since_s]) if from_s <= since_s < until_s else _NONE
+    first, after = _cycles(here, since_s, from_s, until_s)
+    edges: FloatArray = since_s + np.arange(first, after, dtype=np.float64) * here.duration_s
+    return edges[(edges >= from_s) & (edges < until_s)]
