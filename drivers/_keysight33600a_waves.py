@@ -26,6 +26,8 @@ class WaveMemory(VisaDriver):
     wave_code_step: int
     wave_v: float
     wave_sample_s: tuple[float, float]
+    load_s: float
+    start_s: float
     points_min: int
     memory_points: int
     load: KnownLoad

@@ -234,6 +234,10 @@ class WaveformSource(Protocol):
     """Fewest and most samples of one wave."""
     wave_memory: int
     """Samples that the memory of one channel holds, all waves together."""
+    load_s: float
+    """What the box takes to make a newly selected wave ready (s)."""
+    start_s: float
+    """From the trigger to the first sample, at most (s)."""
     waves: Mapping[str, int] | None
     """Samples of each wave that this driver put into memory; None while that is not known (after `forget`, a
     reset, at first): then the next step is `forget_waves`."""

@@ -111,6 +111,7 @@ class Playback:
         self._ahead: dict[int, str] = {}  # loads whose waves are in memory
         self._fetch_next: _Running | None = None  # a load that was played and not fetched yet
         self._armed = self._taken = 0  # readings that the digitiser waits for, and those of started loads
+        self._ready_s = 0.0  # when the source can take a trigger
         self._routed = ""
         self._done = 0
 
@@ -129,14 +130,15 @@ class Playback:
         """Play one load; False if it was stopped."""
         load = self._loads[number]
         self._connect(load.device)
+        self._select(number)
         if self._armed == self._taken:
-            self._arm(number)
-        running = self._start(number)
+            self._arm(number)  # while the source makes the wave ready
+        running = self._trigger(load)
         with self._station.spending("play"):
             self._collect()
             self._upload_ahead(number + 1)
             self._fetch_next = running
-            end_s = running.start_s + self._length_s(load) + END_S
+            end_s = running.start_s + self._source.start_s + self._length_s(load) + END_S
             clock = self._station.clock
             if not clock.wait(self._stop, end_s - clock.now()):
                 return True
@@ -176,7 +178,8 @@ class Playback:
             )
         self._armed, self._taken = frames * each, 0
 
-    def _start(self, number: int) -> _Running:
+    def _select(self, number: int) -> None:
+        """Have the source ready to play a load; it is uploaded here if it was not before."""
         load, programme = self._loads[number], self._programme
         codes = None
         if number not in self._ahead:
@@ -195,10 +198,15 @@ class Playback:
         )
         with self._station.spending("arm" if codes is None else "upload"):
             self._source.arm_waves(setup, codes)
+        self._ready_s = self._station.clock.now() + self._source.load_s
+
+    def _trigger(self, load: Load) -> _Running:
+        """Start what is selected. Its time is known to the source's `start_s`."""
         with self._station.spending("arm"):
+            self._station.clock.sleep(max(0.0, self._ready_s - self._station.clock.now()))
             self._source.trigger_waves()
         running = _Running(load, self._station.clock.now(), self._taken)
-        self._taken += (load.stop - load.start) * programme.readings_a_frame
+        self._taken += (load.stop - load.start) * self._programme.readings_a_frame
         return running
 
     def _length_s(self, load: Load) -> float:
