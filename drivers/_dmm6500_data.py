@@ -5,8 +5,7 @@ from __future__ import annotations
 from drivers._ranges import Noise, Range
 
 DIGITISE_RATE_HZ = (1_000, 1_000_000)  # whole numbers [D: vendor command DIG:VOLT:SRAT MAX is 1 MHz]
-APERTURE_S = (1e-6, 1e-3)  # in steps of APERTURE_STEP_S [R]
-APERTURE_STEP_S = 1e-6
+APERTURE_S = (1e-6, 1e-3)  # in steps of 1 us [R]
 TRIGGER_DELAY_S = (167e-9, 10e3)  # of a trigger block; 0 leaves the block out [R]
 TRIGGER_LATENCY_S = 1e-6  # from the edge until the box acts on it [R]
 TRIGGER_OVERHEAD_S = 20e-6  # from the end of the last reading until the box takes the next trigger [R]

@@ -118,7 +118,8 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
             self.write(
                 ':ABOR;:FORM:DATA ASC;:SENS:FUNC "VOLT:DC";'
                 f":SENS:VOLT:INP AUTO;:SENS:VOLT:RANG {wanted[0]:g};:SENS:VOLT:NPLC {nplc:g};"
-                ":SENS:VOLT:AZER ON;:SENS:VOLT:AVER OFF;:SENS:VOLT:REL:STAT OFF;:SENS:COUN 1"
+                ":SENS:VOLT:AZER ON;:SENS:VOLT:AVER OFF;:SENS:VOLT:REL:STAT OFF;:SENS:COUN 1;"
+                f':TRAC:FILL:MODE CONT,"{BUFFER}"'
             )
             self._reader, self._armed = wanted, None
         return nplc / self.line_hz
@@ -169,7 +170,7 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
         with one reading) up to a whole number of readings a second. delay_s is at least the latency of 1 us
         and 10 ks at most.
         """
-        aperture = round(aperture_s / data.APERTURE_STEP_S) * data.APERTURE_STEP_S
+        aperture = round(aperture_s, 6)
         if not data.APERTURE_S[0] <= aperture <= data.APERTURE_S[1] * (1 + 1e-9):
             raise BenchError(f"{self.name}: an aperture of {aperture_s:g} s is outside 1 us to 1 ms")
         wanted_s = aperture if readings_per_trigger == 1 else interval_s
