@@ -26,7 +26,6 @@ class WaveMemory(VisaDriver):
     wave_code_step: int
     wave_v: float
     wave_sample_s: tuple[float, float]
-    load_s: float
     start_s: float
     points_min: int
     memory_points: int
@@ -80,7 +79,7 @@ class WaveMemory(VisaDriver):
         """One message: the wave once and the marker `cycles` times, on the bus trigger; outputs on at rest.
 
         With codes the wave is uploaded before, in the same message. BenchError, before a byte is sent, where
-        it would exceed the limits in force.
+        it would exceed the limits in force. The box answers when it is ready: `waves_ready`.
         """
         if self._mode != "waveform":
             self.prepare_waveforms()
@@ -92,9 +91,13 @@ class WaveMemory(VisaDriver):
             f":SOUR1:FUNC:ARB {setup.wave};:SOUR1:FUNC:ARB:SRAT {1 / setup.sample_s:.12g}"
             f";:SOUR1:VOLT {2 * setup.full_scale_v:.9g};:SOUR1:BURS:NCYC 1"
             f";:SOUR2:FUNC:ARB {setup.marker};:SOUR2:FUNC:ARB:SRAT {1 / setup.marker_sample_s:.12g}"
-            f";:SOUR2:VOLT {2 * MARKER_V:.9g};:SOUR2:BURS:NCYC {setup.cycles};:OUTP1 ON;:OUTP2 ON\n"
+            f";:SOUR2:VOLT {2 * MARKER_V:.9g};:SOUR2:BURS:NCYC {setup.cycles};:OUTP1 ON;:OUTP2 ON;*OPC?\n"
         )
         self._told_bytes([*parts, told.encode()])
+
+    def waves_ready(self) -> None:
+        """Wait for the answer to `arm_waves`: the waves can be triggered."""
+        self.link.read()
 
     def trigger_waves(self) -> None:
         """One message: both channels start at the same edge."""

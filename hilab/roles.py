@@ -234,8 +234,6 @@ class WaveformSource(Protocol):
     """Fewest and most samples of one wave."""
     wave_memory: int
     """Samples that the memory of one channel holds, all waves together."""
-    load_s: float
-    """What the box takes to make a newly selected wave ready (s)."""
     start_s: float
     """From the trigger to the first sample, at most (s)."""
     waves: Mapping[str, int] | None
@@ -269,8 +267,12 @@ class WaveformSource(Protocol):
     def arm_waves(self, setup: WaveSetup, codes: WaveArray | None = None) -> None:
         """One message: select both waves, one burst on the bus trigger, outputs on at rest.
 
-        With codes the wave is uploaded first, in the same message.
+        With codes the wave is uploaded first, in the same message. `waves_ready` belongs to it.
         """
+        ...
+
+    def waves_ready(self) -> None:
+        """Back as soon as the box can take the trigger: the answer to `arm_waves`."""
         ...
 
     def trigger_waves(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from drivers.players._compile import FULL_CODE
 from drivers.players._planning import CONTACTS_OHM
 from hilab.frames import DeviceCard
 from hilab.roles import Shunt, Station
@@ -87,6 +88,6 @@ def measured_load(station: Station, device: str, shunt: Shunt) -> LineLoad:
         return LineLoad(math.inf, math.inf, now_s)
     driven_v = asked_a * (expected_ohm + source.wave_ohm)
     noise_v = reader.noise_v(range_v, integration_s) / math.sqrt(2)
-    step_v = source.wave_v / source.wave_codes
+    step_v = source.wave_v * source.wave_code_step / FULL_CODE
     uncertainty = math.hypot(shunt.tolerance, noise_v / shunt_v, step_v / math.sqrt(12) / driven_v)
     return LineLoad(driven_v / (shunt_v / shunt.ohm) - source.wave_ohm, uncertainty, now_s)

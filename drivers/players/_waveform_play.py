@@ -111,7 +111,6 @@ class Playback:
         self._ahead: dict[int, str] = {}  # loads whose waves are in memory
         self._fetch_next: _Running | None = None  # a load that was played and not fetched yet
         self._armed = self._taken = 0  # readings that the digitiser waits for, and those of started loads
-        self._ready_s = 0.0  # when the source can take a trigger
         self._routed = ""
         self._done = 0
 
@@ -198,12 +197,11 @@ class Playback:
         )
         with self._station.spending("arm" if codes is None else "upload"):
             self._source.arm_waves(setup, codes)
-        self._ready_s = self._station.clock.now() + self._source.load_s
 
     def _trigger(self, load: Load) -> _Running:
         """Start what is selected. Its time is known to the source's `start_s`."""
         with self._station.spending("arm"):
-            self._station.clock.sleep(max(0.0, self._ready_s - self._station.clock.now()))
+            self._source.waves_ready()
             self._source.trigger_waves()
         running = _Running(load, self._station.clock.now(), self._taken)
         self._taken += (load.stop - load.start) * self._programme.readings_a_frame

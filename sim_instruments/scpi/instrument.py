@@ -29,7 +29,7 @@ from sim_instruments.scpi.parameters import (
     quote,
 )
 from sim_instruments.scpi.status import ErrorQueue, Register
-from sim_instruments.scpi.tree import CommandTree, Node
+from sim_instruments.scpi.tree import CommandTree, Level
 from sim_instruments.world.contracts import Link, World
 
 __all__ = [
@@ -260,7 +260,7 @@ class ScpiInstrument:
             if len(data) > self.longest_message:
                 raise ScpiError(-223)
             units = split_outside(data.decode("latin-1"), ";")
-            level: Node[_Leaf] | None = None
+            level: Level[_Leaf] | None = None
             for text in units:
                 if text:
                     level = self._execute_unit(cut(text), level, answer)
@@ -269,7 +269,7 @@ class ScpiInstrument:
         answer.ready_s = max(answer.ready_s, self.busy_until_s)
         return answer if answer.parts else None
 
-    def _execute_unit(self, unit: Unit, level: Node[_Leaf] | None, answer: Answer) -> Node[_Leaf] | None:
+    def _execute_unit(self, unit: Unit, level: Level[_Leaf] | None, answer: Answer) -> Level[_Leaf] | None:
         common = unit.header.startswith("*")
         match = self.tree.match(unit.header, None if common else level)
         try:

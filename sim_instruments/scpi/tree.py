@@ -28,12 +28,19 @@ class Node(Generic[Leaf]):
     leaf: Leaf | None = None
 
 
+class Level(NamedTuple, Generic[Leaf]):
+    """Where the next header of a message starts: a place, and the suffixes of the way to it."""
+
+    place: Node[Leaf]
+    suffixes: tuple[int, ...] = ()
+
+
 class Match(NamedTuple, Generic[Leaf]):
     """What a header stands for: the leaf, its numeric suffixes, and where the next header starts."""
 
     leaf: Leaf
     suffixes: tuple[int, ...]
-    level: Node[Leaf]
+    level: Level[Leaf]
 
 
 def variants(pattern: str) -> list[list[str]]:
@@ -58,7 +65,8 @@ class CommandTree(Generic[Leaf]):
 
     def __init__(self) -> None:
         self.root: Node[Leaf] = Node()
-        self._known: dict[tuple[int, str], Match[Leaf]] = {}
+        self._top: Level[Leaf] = Level(self.root)
+        self._known: dict[tuple[int, tuple[int, ...], str], Match[Leaf]] = {}
 
     def add(self, pattern: str, leaf: Leaf) -> None:
         """Declare a pattern; ValueError if another one stands there already."""
@@ -77,10 +85,10 @@ class CommandTree(Generic[Leaf]):
             place = place.children.get(forms(node)[0]) if place is not None else None
         return place.leaf if place is not None else None
 
-    def match(self, header: str, level: Node[Leaf] | None = None) -> Match[Leaf]:
+    def match(self, header: str, level: Level[Leaf] | None = None) -> Match[Leaf]:
         """Resolve a header as typed, from `level` on unless it starts with a colon; -113, -114."""
-        start = self.root if level is None or header.startswith(":") else level
-        key = (id(start), header)
+        start = self._top if level is None or header.startswith(":") else level
+        key = (id(start.place), start.suffixes, header)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._search(start, header.removeprefix(":").upper())
@@ -94,10 +102,11 @@ class CommandTree(Generic[Leaf]):
         return child
 
     @staticmethod
-    def _search(start: Node[Leaf], header: str) -> Match[Leaf]:
-        place, level, suffixes = start, start, []
+    def _search(start: Level[Leaf], header: str) -> Match[Leaf]:
+        place, suffixes = start.place, list(start.suffixes)
+        level = start
         for word in header.split(":"):
-            level, number = place, None
+            level, number = Level(place, tuple(suffixes)), None
             child = place.children.get(word)
             if child is None and (found := _SUFFIX.fullmatch(word)):
                 child, number = place.children.get(found[1]), int(found[2])

@@ -84,6 +84,16 @@ def test_a_header_starts_where_the_last_one_stood(tree: CommandTree[str]) -> Non
     assert tree.match(":SOUR:CURR", level).leaf == "level"
 
 
+def test_a_suffix_holds_for_what_follows_it_without_a_colon() -> None:
+    channels: CommandTree[str] = CommandTree()
+    channels.add("SOURce<1-2>:BURSt:NCYCles", "cycles")
+    channels.add("SOURce<1-2>:BURSt:STATe", "state")
+    level = channels.match("SOUR2:BURS:NCYC").level
+    assert channels.match("STAT", level)[:2] == ("state", (2,))
+    assert channels.match("STAT", channels.match("SOUR1:BURS:NCYC").level)[:2] == ("state", (1,))
+    assert channels.match(":SOUR:BURS:STAT", level)[:2] == ("state", (1,))
+
+
 def test_an_optional_first_node(tree: CommandTree[str]) -> None:
     assert tree.match("CLOS:STAT").leaf == tree.match("ROUT:CLOS:STAT").leaf == "state"
 
