@@ -102,6 +102,10 @@ class KeithleyDMM6500(VisaDriver, StockKeithleyDMM6500):
             found |= {"digitise_range_v": self._armed.range_v, "aperture_s": self._armed.aperture_s}
         return found
 
+    def forget(self) -> None:
+        """Rely on nothing that was sent before: settings are sent again."""
+        self._reader = self._armed = None
+
     # ---- Reader -----------------------------------------------------------------------------------
 
     def configure_reader(self, range_v: float, integration_s: float) -> float:
