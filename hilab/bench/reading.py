@@ -60,7 +60,7 @@ def read_port(
     bias = bench.role("bias_source")
     reader = None if port == "current" else bench.role("reader")
     wait_s = SETTLE_S if settle_s is None else settle_s
-    bias.configure_bias(card.limits.read_max_a, card.limits.voltage_max_v)
+    bias.configure_bias(card.limits.read_max_a, compliance_v(bias, card))
     polarities = [+1.0, -1.0] * reversals or [+1.0]
     try:
         samples = [
@@ -83,6 +83,11 @@ def read_port(
         overload=reader is not None and bool(np.isnan(voltage).any()),
         time_s=bench.clock.now(),
     )
+
+
+def compliance_v(source: Any, card: DeviceCard) -> float:
+    """The voltage limit to ask for (V): the device's, or the source's own where that is lower."""
+    return min(card.limits.voltage_max_v, float(getattr(source, "compliance_max_v", math.inf)))
 
 
 def _refuse(card: DeviceCard, current_a: float, reversals: int) -> None:

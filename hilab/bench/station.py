@@ -108,6 +108,11 @@ class Bench:
         return self._twin is not None
 
     @property
+    def twin(self) -> SimulatedBench | None:
+        """The simulated bench, for tests and for measuring its speed; None on real instruments."""
+        return self._twin
+
+    @property
     def instruments(self) -> Mapping[str, Any]:
         """The drivers by their names in the bench file."""
         self._untouched = False
@@ -241,7 +246,7 @@ class Bench:
             self.route(device, "hall" if "hall" in card.ports else "current")
         source = self.role("pulse_source")
         with self.spending("arm"):
-            source.configure_pulse(card.limits.current_max_a(width_s), card.limits.voltage_max_v)
+            source.configure_pulse(card.limits.current_max_a(width_s), reading.compliance_v(source, card))
         self._ledger.debit(counts)
         self._accounts.count(counts, {device: pulse_energy_j(amplitude_a, width_s, card.r_ohm)})
         with self.spending("play"):

@@ -23,18 +23,18 @@ def problems(path: Path) -> list[str]:
     return [problem.removeprefix(f"{path}, ") for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("name", ["sot_fast", "sot_classic"])
+@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_waveform"])
 def test_the_bench_files_that_come_with_hilab_are_right(name: str) -> None:
     file = read_bench_file(find_bench(name))
     assert file.name == name
     assert len(file.devices) == 16
     card = file.devices["w16_d4"].card("w16_d4")
-    assert card.ports["hall"] == "mux.2!18"
+    assert card.ports["hall"] == ("matrix.4B11" if name == "sot_waveform" else "mux.2!18")
     assert card.limits.current_max_a(100e-6) == pytest.approx(12.8e-3)
     assert card.limits.current_max_a(100.0) == pytest.approx(4e-3)
 
 
-@pytest.mark.parametrize("name", ["sot_fast", "sot_classic"])
+@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_waveform"])
 def test_real_addresses_are_all_it_takes_to_leave_the_simulation(name: str, tmp_path: Path) -> None:
     text = (data_dir() / "benches" / f"{name}.toml").read_text(encoding="utf-8")
     text = text[: text.index("\n[simulation]")]

@@ -1,4 +1,4 @@
-"""The two benches that come with hilab, opened on their simulated instruments: bytes and physics included."""
+"""The benches that come with hilab, opened on their simulated instruments: bytes and physics included."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hilab.frames import FrameBatch, PlanRefused
 from hilab.paths import data_dir
 
 
-@pytest.fixture(scope="module", params=["sot_classic", "sot_fast"])
+@pytest.fixture(scope="module", params=["sot_classic", "sot_fast", "sot_digitiser", "sot_waveform"])
 def bench(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HILAB_HOME", str(tmp_path_factory.mktemp("home")))
@@ -45,7 +45,7 @@ def test_the_longitudinal_resistance_is_the_sheets(bench: Bench) -> None:
         assert not reading.overload
 
 
-@pytest.mark.parametrize("name", ["sot_classic", "sot_fast"])
+@pytest.mark.parametrize("name", ["sot_classic", "sot_fast", "sot_digitiser", "sot_waveform"])
 def test_the_check_finds_contacts_that_are_open(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,7 +109,7 @@ def test_pulses_of_both_signs_set_both_states(bench: Bench) -> None:
 
 def test_frames_are_played_by_the_fastest_player(bench: Bench) -> None:
     card = bench.devices["w4_d1"]
-    strong_a = card.limits.current_max_a(100e-6)
+    strong_a = 0.85 * card.limits.current_max_a(100e-6)  # what a voltage source of 10 V reaches
     signs = np.array([1, -1, 1, -1])
     batch = FrameBatch.of(
         ["w4_d1"], 0, signs * strong_a, -signs * strong_a, 0.9 * card.limits.read_max_a, integration_s=20e-3
