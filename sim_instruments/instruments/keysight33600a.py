@@ -20,6 +20,7 @@ from sim_instruments.instruments.keysight33600a_memory import (
 from sim_instruments.instruments.keysight33600a_settings import BUILT_IN, Name
 from sim_instruments.instruments.keysight_channels import CHANNELS, CONFLICT
 from sim_instruments.instruments.keysight_generator import LOGIC_V
+from sim_instruments.instruments.keysight_kernel import quantised
 from sim_instruments.instruments.keysight_playback import Block, block
 from sim_instruments.instruments.keysight_shapes import Cycle
 from sim_instruments.scpi.instrument import Block as BlockParameter
@@ -173,7 +174,7 @@ class Keysight33600A(Levels):
             return super().idle_level(channel)
         wave = self.memory[channel].wave(self._first_wave(channel))
         at = int(np.searchsorted(wave["starts"], self.points_at[channel - 1], side="right")) - 1
-        return float(shapes.quantised(wave["codes"][at : at + 1], DAC_BITS)[0])
+        return float(quantised(wave["codes"][at : at + 1], DAC_BITS)[0])
 
     def _by_trigger(self, channel: int) -> bool:
         return bool(self.value("function", channel) == "ARB" and self.value("advance_by", channel) == "TRIG")

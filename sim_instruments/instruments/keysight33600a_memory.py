@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_instruments.instruments.keysight33600a_settings import BUILT_IN, Name
-from sim_instruments.instruments.keysight_shapes import Codes, run_lengths
+from sim_instruments.instruments.keysight_kernel import run_lengths
+from sim_instruments.instruments.keysight_shapes import Codes
 from sim_instruments.scpi.instrument import Block as BlockParameter
 from sim_instruments.scpi.instrument import ScpiError
 from sim_instruments.scpi.lexer import split_outside

@@ -171,13 +171,15 @@ class Generator(ChannelBox):
             playing = self.playing.get(str(channel))
             if playing is None:
                 continue
-            runs, rises, syncs = playing.take(until_s)
+            lines, terminal = self._lines(channel), self.terminal(channel)
+            drives = terminal not in lines
+            runs, rises, syncs = playing.take(until_s, not drives, len(lines) > (not drives))
             if playing.skipped:
                 self.world.fault(f"{self.name}: {playing.skipped} levels of a waveform were not all played")
                 playing.skipped = 0
-            for line in self._lines(channel):
-                edges[line] = (channel, rises if line == self.terminal(channel) else syncs)
-            if self.terminal(channel) not in edges and self.output_on(channel):
+            for line in lines:
+                edges[line] = (channel, rises if line == terminal else syncs)
+            if drives and self.output_on(channel):
                 traces[channel] = self._played(channel, playing.idle_v, runs)
         for line, (channel, times) in edges.items():
             self._send(line, channel, np.concatenate(times) if times else _NOTHING, traces)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sim_instruments.instruments.keysight_kernel import rectangles
 from sim_instruments.instruments.keysight_shapes import Cycle
 from sim_instruments.world.contracts import FloatArray
 
@@ -62,26 +63,13 @@ def block(
     **more: Any,
 ) -> Block:
     """A cycle at its amplitude (half_v for level 1, open-circuit volts), seen from the channel's idle_v."""
-    level = offset_v + half_v * cycle.level
-    end_s = np.empty(len(level))
-    end_s[:-1] = cycle.start_s[1:]
-    end_s[-1] = cycle.duration_s
-    off_idle = level != idle_v
-    high = level > threshold_v
-    rises = np.empty(len(level), bool)
-    rises[1:] = high[1:] & ~high[:-1]
-    rises[0] = high[0] and not high[-1]
-    return Block(
-        level[off_idle],
-        cycle.start_s[off_idle],
-        (end_s - cycle.start_s)[off_idle],
-        cycle.start_s[rises],
-        bool(high[0] and idle_v <= threshold_v),
-        cycle.duration_s,
-        repeats,
-        float(level[-1]),
-        **more,
+    level, start, width, rise = rectangles(
+        cycle.level, cycle.start_s, cycle.duration_s, half_v, offset_v, idle_v, threshold_v
     )
+    first_v = offset_v + half_v * float(cycle.level[0])
+    first_rises = first_v > threshold_v >= idle_v
+    last_v = offset_v + half_v * float(cycle.level[-1])
+    return Block(level, start, width, rise, first_rises, cycle.duration_s, repeats, last_v, **more)
 
 
 @dataclass
@@ -132,7 +120,9 @@ class Playback:
             return True
         return False
 
-    def take(self, until_s: float) -> tuple[list[Runs], list[FloatArray], list[FloatArray]]:
+    def take(
+        self, until_s: float, with_rises: bool, with_syncs: bool
+    ) -> tuple[list[Runs], list[FloatArray], list[FloatArray]]:
         """(runs, rising edges, edges of the sync output) from the last time up to until_s, exactly."""
         runs: list[Runs] = []
         rises: list[FloatArray] = []
@@ -142,8 +132,10 @@ class Playback:
             stop_s = min(until_s, end_s)
             if stop_s > self.played_s:
                 runs.append(self._runs(self.played_s, stop_s))
-                rises.append(_rises(self.here, self.since_s, self.played_s, stop_s))
-                syncs.append(_syncs(self.here, self.since_s, self.played_s, stop_s))
+                if with_rises:
+                    rises.append(_rises(self.here, self.since_s, self.played_s, stop_s))
+                if with_syncs:
+                    syncs.append(_syncs(self.here, self.since_s, self.played_s, stop_s))
                 self.played_s = stop_s
             if until_s < end_s:
                 break

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_instruments.instruments.keysight_kernel import quantised
 from sim_instruments.world.contracts import FloatArray
 
 STAIRS = 64  # levels in a cycle of a smooth function: a sine is off by 5 % of its amplitude at most
@@ -30,25 +31,10 @@ class Cycle:
         return len(self.level)
 
 
-def run_lengths(codes: Codes) -> tuple[Codes, NDArray[np.int64]]:
-    """(value (k,), first sample (k,)) of each run of equal samples."""
-    first = np.flatnonzero(codes[1:] != codes[:-1]) + 1
-    starts = np.empty(len(first) + 1, np.int64)
-    starts[0] = 0
-    starts[1:] = first
-    return codes[starts], starts
-
-
-def quantised(codes: Codes, bits: int) -> FloatArray:
-    """Samples of 16 bits as a converter of fewer bits plays them, as parts of full scale (-1 to 1)."""
-    step = float(1 << (16 - bits))
-    return np.asarray(np.rint(codes / step) * (step / 32767.0))
-
-
 def sampled(codes: Codes, starts: NDArray[np.int64], points: int, sample_rate_hz: float, bits: int) -> Cycle:
     """A waveform from its runs; it rests at its first sample."""
     level = quantised(codes, bits)
-    return Cycle(level, starts / sample_rate_hz, points / sample_rate_hz, float(level[0]))
+    return Cycle(level, starts * (1.0 / sample_rate_hz), points / sample_rate_hz, float(level[0]))
 
 
 def constant() -> Cycle:
