@@ -19,7 +19,7 @@ from types import FrameType
 
 import typer
 
-from hilab.cli import bench, programs, protocols, runs, sim
+from hilab.cli import bench, programs, protocols, runs, sim, speed
 from hilab.cli.output import say
 from hilab.errors import Aborted, HilabError, UsageError
 from hilab.paths import log_dir
@@ -39,6 +39,7 @@ programs.register(app)
 app.add_typer(bench.app, name="bench")
 protocols.register(app)
 runs.register(app)
+speed.register(app)
 app.add_typer(sim.app, name="sim")
 
 

@@ -1,0 +1,169 @@
+"""Frames: the device model alone, players through all bytes, and the share of time that pulses take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hilab.speed.benches import DEVICES, WAVEFORM_READ_S, simulated, standard_batch
+from hilab.speed.pymeasure_loops import Agilent33500Loop, Keithley2600Loop, bench_device, play_by_points
+from hilab.speed.rows import Row, timed
+
+if TYPE_CHECKING:
+    from hilab.bench import Bench
+    from hilab.frames import FramePlan
+
+EVENTS = 300_000
+WAVEFORM_FRAMES = 64_000
+TSP_FRAMES = 10_000
+LOOP_FRAMES = 60
+BATCH = 6400
+BATCHES = 10
+MESSAGES_S = {5e-3: 0.90, 20e-3: 0.90, 50e-3: 0.85}
+DOUBLE_BUFFERED = 0.95
+
+
+def device_rows(rounds: int) -> Iterator[Row]:
+    """Events (pulses) a second of one simulated device, without instruments."""
+    with simulated("sot_fast", setting="default") as bench:
+        twin: Any = bench.twin
+        device, field = twin.world.part(DEVICES[0]), twin.world.field
+        nominal = bench.card(DEVICES[0]).nominal
+        assert nominal is not None
+        random = np.random.default_rng(1)
+        write_a = nominal.i50_a * random.normal(1.0, 0.03, EVENTS // 3)
+        current_a = np.stack([np.full_like(write_a, -1.2 * nominal.i50_a), write_a, 0.2 * write_a], 1).ravel()
+        width_s = np.tile([100e-6, 100e-6, 160e-6], EVENTS // 3)
+        start_s = np.concatenate([[0.0], np.cumsum(width_s + 20e-6)[:-1]])
+        begin_s = [bench.clock.now()]
+
+        def play() -> None:
+            begin_s[0] += start_s[-1] + 1.0
+            device.play(current_a, begin_s[0] + start_s, width_s, 0.0, field)
+
+        taken = timed(play, rounds)
+    how = f"best of {rounds} trains of {EVENTS:,} pulses on one device; median {EVENTS / taken.median_s:.3g}"
+    yield Row("device model, full physics", EVENTS / taken.best_s, "events/s", 20e6, how)
+
+
+def sigmoid_rows(rounds: int) -> Iterator[Row]:
+    """Outcomes a second of devices that are nothing but a sigmoid each."""
+    from hilab.learning.neurons import SurrogateNeurons
+    from hilab.learning.surrogate import Surrogate
+
+    count = 16
+    units = np.linspace(0.9, 1.1, count)
+    names = tuple(f"d{number}" for number in range(count))
+    curves = Surrogate(names, np.full(count, 2e-6), 1e-3 * units, 1e-5 * units, "logistic")
+    random = np.random.default_rng(2)
+    neurons = SurrogateNeurons(curves, random)
+    device = np.arange(EVENTS) % count
+    current_a = random.normal(1e-3, 2e-5, EVENTS)
+    taken = timed(lambda: neurons.fire(device, current_a), rounds)
+    how = f"best of {rounds} draws of {EVENTS:,}, 16 curves; median {EVENTS / taken.median_s:.3g}"
+    yield Row("device model, per-device sigmoid", EVENTS / taken.best_s, "events/s", 50e6, how)
+
+
+def waveform_rows(rounds: int) -> Iterator[Row]:
+    """Frames a second of wall time through driver, bytes, simulated instruments, physics and back."""
+    yield from _against_loop("sot_waveform", WAVEFORM_FRAMES, rounds, Agilent33500Loop, 1e6)
+
+
+def tsp_rows(rounds: int) -> Iterator[Row]:
+    """The same on the bench whose instrument is a 2636B."""
+    yield from _against_loop("sot_fast", TSP_FRAMES, rounds, Keithley2600Loop, None)
+
+
+def _against_loop(
+    bench_name: str, frames: int, rounds: int, loop_class: Any, bar: float | None
+) -> Iterator[Row]:
+    with simulated(bench_name) as bench:
+        random = np.random.default_rng(3)
+        batch = standard_batch(bench, frames, random, **_read(bench))
+        plan = bench.plan(batch)
+        taken = timed(lambda: bench.play(bench.plan(batch)), rounds)
+        ours = frames / taken.best_s
+        peer = _loop_rate(bench, loop_class, rounds)
+    how = (
+        f"{bench_name}, batches of {frames:,} frames on {len(DEVICES)} devices, every amplitude another one, "
+        f"planned and played in process; best of {rounds}, first call excluded; "
+        f"median {frames / taken.median_s:.3g}"
+    )
+    if bar is not None:
+        yield Row(f"standard frames, player {plan.player}", ours, "frames/s", bar, how)
+    against = f"{how}; peer: best of {min(rounds, 3)} loops of {LOOP_FRAMES} frames on the same instruments"
+    yield Row(
+        f"player {plan.player} against a per-point loop",
+        ours,
+        "frames/s",
+        100.0,
+        against,
+        peer,
+        loop_class.peer_name,
+        "ratio",
+    )
+
+
+def _loop_rate(bench: Bench, loop_class: Any, rounds: int) -> float:
+    """Frames a second of the per-point loop on the same simulated instruments."""
+    bench.make_safe()
+    device = bench_device(bench)
+    bench.route(device)
+    loop = loop_class(bench)
+    try:
+        batch = standard_batch(bench, LOOP_FRAMES, np.random.default_rng(4), (device,))
+        taken = timed(lambda: play_by_points(loop, batch), min(rounds, 3))
+    finally:
+        loop.close()
+    return LOOP_FRAMES / taken.best_s
+
+
+def busy_rows(bench_name: str = "sot_waveform") -> Iterator[Row]:
+    """Share of the bench's (virtual) time in which frames are played."""
+    for message_s, bar in MESSAGES_S.items():
+        one, several = _shares(bench_name, message_s)
+        what = f"bench busy at {message_s * 1e3:g} ms a message"
+        how = (
+            f"{bench_name}, virtual time: one batch of {BATCH:,} standard frames on one device, "
+            f"warmed up; on {len(DEVICES)} devices {one[1]:.1%}"
+        )
+        yield Row(what, one[0], "of bench time", bar, how)
+        if several is not None:
+            how = f"{bench_name}, virtual time: {BATCHES} chunks of {BATCH:,} frames in one batch, one device"
+            yield Row(f"{what}, double-buffered", several, "of bench time", DOUBLE_BUFFERED, how)
+
+
+def _shares(bench_name: str, message_s: float) -> tuple[tuple[float, float], float]:
+    """((share of one batch on one device, on several devices), share of many chunks on one device)."""
+    random = np.random.default_rng(5)
+    with simulated(bench_name, message_s=message_s) as bench:
+
+        def share(frames: int, devices: tuple[str, ...]) -> float:
+            for _ in range(2):  # scripts, ranges and loads are sent once
+                plan = bench.plan(standard_batch(bench, frames, random, devices, **_read(bench)))
+                start_s = bench.clock.now()
+                bench.play(plan)
+            return pulse_share(plan, bench.clock.now() - start_s)
+
+        several = share(BATCH, DEVICES)
+        return (share(BATCH, DEVICES[:1]), several), share(BATCHES * BATCH, DEVICES[:1])
+
+
+def pulse_share(plan: FramePlan, took_s: float) -> float:
+    """Part of the time that the frames themselves last."""
+    return len(plan.batch) * plan.frame_s / took_s
+
+
+def _read(bench: Bench) -> dict[str, Any]:
+    """The read of the standard frame where a digitiser does it; what the bench needs elsewhere."""
+    return {"integration_s": WAVEFORM_READ_S} if bench.has_role("digitiser") else {}
+
+
+def virtual_rate(bench: Bench, plan: FramePlan) -> tuple[float, float]:
+    """(frames a second of bench time, wall seconds) of a plan that is played now."""
+    start_s, wall = bench.clock.now(), time.perf_counter()
+    bench.play(plan)
+    return len(plan.batch) / (bench.clock.now() - start_s), time.perf_counter() - wall
