@@ -211,8 +211,14 @@ class Playback:
             self.skipped += (after - first - most) * each
             first = after - most
         if after - first == 1:
-            start = here.start_s + (self.since_s + first * here.duration_s)
-            level, width = here.level_v, here.width_s
+            begin_s = self.since_s + first * here.duration_s
+            inside = slice(
+                max(0, int(np.searchsorted(here.start_s, from_s - begin_s, side="right")) - 1),
+                int(np.searchsorted(here.start_s, until_s - begin_s, side="left")),
+            )
+            start, level, width = here.start_s[inside] + begin_s, here.level_v[inside], here.width_s[inside]
+            if not len(start):
+                return Runs(_NONE, _NONE, _NONE)
         else:
             begins = self.since_s + np.arange(first, after) * here.duration_s
             start = (begins[:, None] + here.start_s).ravel()
@@ -221,8 +227,8 @@ class Playback:
             return Runs(level, start, width)
         end = np.minimum(start + width, until_s)
         start = np.maximum(start, from_s)
-        inside = end - start > SHORTEST_S
-        return Runs(level[inside], start[inside], (end - start)[inside])
+        left = end - start > SHORTEST_S
+        return Runs(level[left], start[left], (end - start)[left])
 
 
 def _cycles(here: Block, since_s: float, from_s: float, until_s: float) -> tuple[int, int]:
