@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim_instruments.devices import hall_bar_kernel as kernel
+from sim_instruments.devices import hall_bar_law as law
+from sim_instruments.devices.counter_random import uniform
 from sim_instruments.devices.hall_bar_parameters import draw, physics, torque_efficiency
 from sim_instruments.devices.hall_bar_truth import HallBarTruth
 from sim_instruments.world import streams
@@ -42,13 +44,15 @@ class HallBar:
         self.ic0_nominal_a = self.drawn.hn_t / reference
         self.bar = self._switching(torque)
         self.heat = self._thermal()
+        self._law, self._hot = law.packed(self.bar, self.heat)
+        self._notes = kernel.memory()
         self.drift = Drift(p, chip.seed, name)
         self.emf = OrnsteinUhlenbeck(chip.seed, f"emf:{name}", p["emf_drift_v"], p["emf_correlation_s"])
         self._time = 0.0
         self._state = np.zeros(kernel.STATE_SIZE)
         self._state[[kernel.SIGN, kernel.LEVEL]] = -1.0
         self._count = np.zeros(kernel.COUNT_SIZE, np.int64)
-        self._state[kernel.HAZARD] = -np.log(kernel.uniform(self._key, 0, np.uint64(4)))
+        self._state[kernel.HAZARD] = -np.log(uniform(self._key, 0, law.LANE_HAZARD))
         self._count[kernel.FLIPS] = 1
         self.truth = HallBarTruth(self)
 
@@ -135,17 +139,17 @@ class HallBar:
         drift, stray = self.drift.upto(until_s), field.stray_drift.upto(until_s)
         if self._negligible(since, until_s, current_a, field):
             if current_a:
-                kernel.warm_up(self.heat, self._state, current_a, until_s)
+                kernel.warm_up(self._hot, self._state, current_a, until_s)
             return
         if not current_a:
-            kernel.warm_up(self.heat, self._state, 0.0, since)
+            kernel.warm_up(self._hot, self._state, 0.0, since)
         times, coil_t = field.path(since, until_s)
         if current_a or until_s - since > STEP_S:
             times = self._finer(times, current_a)
             coil_t = field.coil_t(times)
         kernel.settle(
-            self.bar,
-            self.heat,
+            self._law,
+            self._hot,
             self._state,
             self._count,
             self._key,
@@ -171,8 +175,8 @@ class HallBar:
             outside = field.coil_t(start_s) + field.ripple_t(start_s) + field.offset_t
         before = self._count.copy(), self._state.copy()
         survived = kernel.play(
-            self.bar,
-            self.heat,
+            self._law,
+            self._hot,
             self._state,
             self._count,
             self._key,
@@ -184,6 +188,7 @@ class HallBar:
             outside,
             drift,
             stray,
+            self._notes,
             level,
         )
         self._time = max(self._time, stop)
@@ -247,9 +252,9 @@ class HallBar:
 
     # ---- parameters of the kernel -----------------------------------------------------------------------
 
-    def _switching(self, torque: float) -> kernel.Switching:
+    def _switching(self, torque: float) -> law.Switching:
         p, drawn = self.physics, self.drawn
-        return kernel.Switching(
+        return law.Switching(
             tau0_s=p["tau0_s"],
             delta=drawn.delta,
             hn_t=drawn.hn_t,
@@ -267,10 +272,10 @@ class HallBar:
             per_kelvin=p["ic0_per_kelvin"],
         )
 
-    def _thermal(self) -> kernel.Thermal:
+    def _thermal(self) -> law.Thermal:
         p, drawn = self.physics, self.drawn
         local = p["ic0_reference_width_m"] / drawn.width_m
-        return kernel.Thermal(
+        return law.Thermal(
             on=bool(p["heating"] > 0),
             r_ohm=drawn.r_xx_ohm,
             k_per_w=(p["heat_1_k_per_w"] * local, p["heat_2_k_per_w"] * local, p["heat_3_k_per_w"]),

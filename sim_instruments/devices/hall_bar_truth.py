@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim_instruments.devices import hall_bar_kernel as kernel
+from sim_instruments.devices.hall_bar_law import LOG_LN2
 from sim_instruments.world.slow import on_grid
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class HallBarTruth:
         h = self._drive(current, width, t, heat_k) * np.sign(bar.torque_t_per_a * current)
         log_time = np.log(width / bar.tau0_s)
         law = chance = self._law(h, log_time, residual)
-        pinned = h < bar.depinning * (1 - (log_time - kernel.LOG_LN2) / bar.delta)
+        pinned = h < bar.depinning * (1 - (log_time - LOG_LN2) / bar.delta)
         chance = np.where(pinned, bar.floor + (bar.ceiling - bar.floor) * chance, chance)
         driven = np.abs(current) > bar.driven_from_a
         return np.asarray(np.where(driven, chance * (1 - bar.failure), law))
@@ -189,7 +190,7 @@ class HallBarTruth:
         ]
         slope = (ends[1] - ends[0]) / (2 * step)
         steepness = slope / (0.5 * np.log(2))
-        ic0 = i50 + (log_time - kernel.LOG_LN2) / steepness
+        ic0 = i50 + (log_time - LOG_LN2) / steepness
         return Apparent(i50, slope, ic0, steepness * ic0)
 
     def heat_k(self, t: ArrayLike, polarity: int = 1) -> FloatArray:

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from sim_instruments.devices import hall_bar_kernel as kernel
+from sim_instruments.devices.counter_random import uniform
 
 WIDTH_S = 100e-6
 SIX_SIGMA = 6.0  # false alarm of one two-sided comparison: 2e-9
@@ -86,18 +87,18 @@ def reference(bar, train):
         driven, against = abs(amps) > threshold, state * amps * torque < 0
         if driven and against:
             chance *= 1 - drawn.failure
-        if kernel.uniform(key, number, np.uint64(0)) < chance:
+        if uniform(key, number, np.uint64(0)) < chance:
             state = -state
             level, residual = state * (drawn.reversed_part if driven else 1.0), driven
-            if driven and kernel.uniform(key, number, np.uint64(1)) < drawn.intermediate:
-                level *= 0.3 + 0.6 * kernel.uniform(key, number, np.uint64(2))
+            if driven and uniform(key, number, np.uint64(1)) < drawn.intermediate:
+                level *= 0.3 + 0.6 * uniform(key, number, np.uint64(2))
         elif driven and not against and state * h > 0.6:
             residual = False
             if abs(level) < drawn.reversed_part:
                 level = state * drawn.reversed_part
         if driven and state * amps * torque > 0 and abs(h) > p["back_switching_from"] * h50:
             excess = min(0.3, p["back_switching"] * (abs(h) / (p["back_switching_from"] * h50) - 1))
-            if kernel.uniform(key, number, np.uint64(3)) < excess:
+            if uniform(key, number, np.uint64(3)) < excess:
                 state, residual = -state, True
                 level = state * drawn.reversed_part
         levels.append(level)
@@ -303,7 +304,7 @@ def test_the_random_numbers_are_uniform_and_independent():
     draws = []
     for key in (np.array([1, 2], np.uint64), np.array([2, 1], np.uint64)):
         for lane in (0, 3):
-            draws.append(np.array([kernel.uniform(key, int(i), np.uint64(lane)) for i in numbers[:25_000]]))
+            draws.append(np.array([uniform(key, int(i), np.uint64(lane)) for i in numbers[:25_000]]))
     for mine in draws:
         assert stats.kstest(mine, "uniform").pvalue > 1e-4
         assert abs(np.corrcoef(mine[1:], mine[:-1])[0, 1]) * math.sqrt(len(mine)) < 3.9
