@@ -32,7 +32,7 @@ class StochasticSigmoid(nn.Module):
     """Hidden neurons that fire with the sigmoid's probability."""
 
     def forward(self, z: Tensor) -> Tensor:
-        bits: Tensor = _Bernoulli.apply(z)
+        bits: Tensor = _Bernoulli.apply(z)  # type: ignore[no-untyped-call,unused-ignore]
         return bits
 
 
