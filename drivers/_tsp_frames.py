@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BoolArray = NDArray[np.bool_]
 
 SCRIPT = "keithley2636b_frames.lua"
-VERSION = 1  # of the script
+VERSION = 2  # of the script
 NUMBERS_A_MESSAGE = 1_500  # keeps a line below 12 kB
 COMPLIANCE_BIT = 0x40  # of a buffer status [M 2600B reference, buffer statuses]
 OVERFLOW_V = 9e36  # readings of 9.91e37 mean overflow
@@ -91,14 +91,23 @@ class FrameSweep:
             self._times = times
 
     def start_writes(
-        self, unit_a: float, before: Sequence[int], writes: IntArray, after: Sequence[int], readings: int
+        self,
+        unit_a: float,
+        before: Sequence[int],
+        writes: IntArray,
+        after: Sequence[int],
+        readings: int,
+        line: int = 0,
     ) -> None:
-        """Upload frames that differ in their write level only (all in digits of unit_a) and start."""
-        self._start(f"h_new({unit_a:.6g},{_digits(before)},{_digits(after)})", "h_w", writes, readings)
+        """Upload frames that differ in their write level only (all in digits of unit_a) and start.
 
-    def start_levels(self, unit_a: float, levels: IntArray, readings: int) -> None:
-        """Upload every level (in digits of unit_a) and start."""
-        self._start(f"h_new({unit_a:.6g},{{}},{{}})", "h_l", levels, readings)
+        With a digital line (1 to 14) smub does not read: an edge goes out on the line for each reading.
+        """
+        self._start(f"h_new({unit_a:.6g},{_digits(before)},{_digits(after)})", "h_w", writes, readings, line)
+
+    def start_levels(self, unit_a: float, levels: IntArray, readings: int, line: int = 0) -> None:
+        """Upload every level (in digits of unit_a) and start; line as in `start_writes`."""
+        self._start(f"h_new({unit_a:.6g},{{}},{{}})", "h_l", levels, readings, line)
 
     def state(self) -> SweepState:
         """One status query. A load that never started counts as nothing played, whatever the buffers hold."""
@@ -148,7 +157,7 @@ class FrameSweep:
                 + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
             )
 
-    def _start(self, new: str, append: str, numbers: IntArray, readings: int) -> None:
+    def _start(self, new: str, append: str, numbers: IntArray, readings: int, line: int) -> None:
         digits = numbers.tolist()
         lines = [
             f"{append}({_digits(digits[i : i + NUMBERS_A_MESSAGE])})"
@@ -156,7 +165,7 @@ class FrameSweep:
         ]
         lines[0] = f"{new} {lines[0]}"
         self._load += 1
-        lines[-1] += f" h_run({readings},{self._load})"
+        lines[-1] += f" h_run({readings},{self._load},{line})"
         for line in lines:
             self._driver.write(line)
 

@@ -2,10 +2,11 @@
 -- Written in Lua 5.0, as the instrument has it: table.getn instead of '#', no string library needed.
 -- Timers: 1 starts the pulses, 2 ends them, 3 and 4 pace the readings, 5 lets smua check itself.
 
-hilab_version = 1
+hilab_version = 2
 hilab_levels = {}
 hilab_count = 0
 hilab_load = 0
+hilab_line = 0
 
 -- Fixed ranges on both channels, outputs off: A, V, V, mains cycles of smub's readings, limit of smub in V.
 function h_setup(range_i, limit_v, range_v, nplc, limit_b)
@@ -77,8 +78,16 @@ function h_l(list)
   hilab_count = n + table.getn(list)
 end
 
--- Start load number `load`: the sweep runs on its own timers, this function returns at once.
-function h_run(readings, load)
+-- Start load number `load`: the sweep runs on its own timers, this function returns at once. With a line the
+-- readings are somebody else's: an edge goes out on it for each of them, and smub has nothing to do.
+function h_run(readings, load, line)
+  if hilab_line > 0 then digio.trigger[hilab_line].reset() end
+  hilab_line = line
+  if line > 0 then
+    digio.trigger[line].mode = digio.TRIG_RISINGM
+    digio.trigger[line].pulsewidth = 1e-5
+    digio.trigger[line].stimulus = trigger.timer[4].EVENT_ID
+  end
   smua.nvbuffer1.clear() smua.nvbuffer1.appendmode = 1 smua.nvbuffer1.collecttimestamps = 0
   smub.nvbuffer1.clear() smub.nvbuffer1.appendmode = 1 smub.nvbuffer1.collecttimestamps = 0
   trigger.timer[1].count = hilab_count > 1 and hilab_count - 1 or 1
@@ -94,7 +103,7 @@ function h_run(readings, load)
   smua.trigger.endsweep.action = smua.SOURCE_IDLE
   smua.trigger.arm.stimulus = 0
   smua.trigger.count = hilab_count
-  if readings > 0 then
+  if readings > 0 and line == 0 then
     smub.trigger.source.action = smub.DISABLE
     smub.trigger.measure.v(smub.nvbuffer1)
     smub.trigger.measure.action = smub.ENABLE

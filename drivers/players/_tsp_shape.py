@@ -12,13 +12,15 @@ from hilab.frames import FrameBatch
 
 SETTLE_S = 100e-6  # from the start of the read pulse to its measurement
 READ_TAIL_S = 60e-6  # from the end of the integration to the end of the read pulse
+REVERSE_S = 20e-6  # between the two halves of a reversed read
 GAP_S = 100e-6  # from the end of a frame to the next one: the box needs it to store the reading
 STEPS_A_SECOND = 1_000_000  # resolution of the timers
 
 
 @dataclass(frozen=True)
 class FrameShape:
-    """One frame as the timers play it: start (s) and width (s) of its K pulses, which of them are read."""
+    """One frame as the timers play it: start (s) and width (s) of its K pulses, which of them are read, and
+    the integration (s) of each."""
 
     starts_s: tuple[float, ...]
     widths_s: tuple[float, ...]
@@ -52,35 +54,44 @@ class FrameShape:
         )
 
 
-def frame_shape(batch: FrameBatch) -> FrameShape:
-    """When everything happens in a frame of this batch (times already as the timers can do them)."""
-    read_width_s = SETTLE_S + batch.integration_s + READ_TAIL_S
+def frame_shape(batch: FrameBatch, reversed_reads: bool = False) -> FrameShape:
+    """When everything happens in a frame of this batch (times already as the timers can do them).
+
+    With reversed_reads each read is two pulses, the second of the other sign, that share the integration.
+    """
+    half_s = batch.integration_s / (2 if reversed_reads else 1)
+    read_width_s = SETTLE_S + half_s + READ_TAIL_S
     starts: list[float] = []
     widths: list[float] = []
     reads: list[int] = []
     now = 0.0
 
-    def pulse(width_s: float, wait_s: float, read: bool = False) -> None:
+    def pulse(width_s: float, wait_s: float) -> None:
         nonlocal now
-        if read:
-            reads.append(len(starts))
         starts.append(now)
         widths.append(width_s)
         now += width_s + wait_s
+
+    def read(wait_s: float) -> None:
+        reads.append(len(starts))
+        if reversed_reads:
+            pulse(read_width_s, REVERSE_S)
+            reads.append(len(starts))
+        pulse(read_width_s, wait_s)
 
     for number in range(batch.reset_count):
         last = number == batch.reset_count - 1
         pulse(batch.reset_width_s, batch.reset_wait_s if last else batch.reset_gap_s)
     if batch.verify_reset:
-        pulse(read_width_s, batch.reset_wait_s, read=True)
+        read(batch.reset_wait_s)
     pulse(batch.write_width_s, batch.read_wait_s)
-    pulse(read_width_s, GAP_S, read=True)
+    read(GAP_S)
     return FrameShape(
         tuple(microseconds(starts)),
         tuple(microseconds(widths)),
         tuple(reads),
         float(microseconds([now])[0]),
-        batch.integration_s,
+        half_s,
     )
 
 

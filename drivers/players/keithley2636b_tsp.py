@@ -36,7 +36,7 @@ from drivers.players._planning import (
 )
 from drivers.players._tsp_shape import STEPS_A_SECOND, FrameShape, frame_shape, microseconds
 from hilab.errors import BenchError
-from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, Load
+from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, IntArray, Load
 from hilab.roles import Station
 
 WIDTH_MIN_S = 100e-6  # shorter pulses do not settle
@@ -54,6 +54,8 @@ class TspPlayer:
     """The 2636B as pulse source and reader of one batch after the other."""
 
     name = "keithley2636b_tsp"
+    reader = "the 2636B"
+    line = 0  # digital line that puts out an edge for each reading; 0: channel B reads
 
     def __init__(self, station: Station):
         self._station = station
@@ -84,11 +86,11 @@ class TspPlayer:
             self._envelope,
             self._limit_v,
             self._noise_v,
-            reader="the 2636B",
+            reader=self.reader,
             ranges=KEITHLEY_2636B_CURRENT,
             source="2636B",
         )
-        refuse([*_time_complaints(batch, asked, shape, line_hz), *found.reasons])
+        refuse([*self._time_complaints(batch, asked, shape), *found.reasons])
         actual = found.on_digits(asked)
         loads = loads_of(batch, found.groups, BUFFER // shape.pulses)
         return priced(
@@ -116,10 +118,28 @@ class TspPlayer:
         )
         key = (line_hz, batch.reset_count, batch.verify_reset, *(getattr(batch, name) for name in names))
         if key not in self._shapes:
-            timed = _timed(batch, line_hz)
-            self._shapes = {key: ({name: getattr(timed, name) for name in names}, frame_shape(timed))}
+            timed = self._timed(batch)
+            self._shapes = {key: ({name: getattr(timed, name) for name in names}, self._shape(timed))}
         times, shape = self._shapes[key]
         return replace(batch, **times), shape
+
+    def _timed(self, batch: FrameBatch) -> FrameBatch:
+        """The batch with times as timers and reader can do them."""
+        line_hz = self._driver.line_hz
+        nplc = min(max(round(batch.integration_s * line_hz, 3), NPLC[0]), NPLC[1])
+        return replace(on_timers(batch), integration_s=nplc / line_hz)
+
+    def _shape(self, timed: FrameBatch) -> FrameShape:
+        return frame_shape(timed)
+
+    def _time_complaints(self, batch: FrameBatch, asked: FrameBatch, shape: FrameShape) -> list[str]:
+        low_s, high_s = (nplc / self._driver.line_hz for nplc in NPLC)
+        found = timer_complaints(asked, shape)
+        if not low_s * 0.999 <= batch.integration_s <= high_s * 1.001:
+            found.append(
+                f"integration_s = {batch.integration_s:g} s is outside {low_s:g} to {high_s:g} s of the 2636B"
+            )
+        return found
 
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, COMPLIANCE_MAX_V)
@@ -158,7 +178,7 @@ class TspPlayer:
         A frame that may have been pulsed when the sweep was aborted, but has no reading, is a TIMEOUT.
         """
         readings = FrameReadings.missing(len(plan.batch))
-        shape = frame_shape(plan.actual)
+        shape = self._shape(plan.actual)
         times = shape.times()
         read_a = float(np.abs(plan.actual.read_a).max())
         ranges = self._ranges_again(plan.actual)
@@ -169,18 +189,30 @@ class TspPlayer:
             self._station.route(load.device)
             frames = plan.order[load.start : load.stop]
             with self._station.spending("arm"):
-                self._driver.reader_taken()
+                self._arm(load.device, read_a, plan.actual, len(frames), shape)
                 self._driver.sweep.configure(self._setup(load.device, read_a, plan.actual, ranges), times)
             with self._station.spending("upload"):
                 start_s = self._start(plan.actual.take(frames), ranges[load.device].step, shape)
             with self._station.spending("fetch"):
                 state = self._await_end(len(frames), shape, start_s, stop)
-                data = self._driver.sweep.fetch(state)
-            _store(readings, plan.actual, frames, shape, start_s, state, data)
+                data = self._fetch(state, len(frames), shape)
+            store_load(readings, plan.actual, frames, shape, start_s, data)
             done += len(frames)
             if on_chunk is not None:
                 on_chunk(done)
         return readings
+
+    def _arm(self, device: str, read_a: float, actual: FrameBatch, frames: int, shape: FrameShape) -> None:
+        """Make the reader ready for a load."""
+        self._driver.reader_taken()
+
+    def _fetch(self, state: SweepState, frames: int, shape: FrameShape) -> SweepData:
+        """What was read so far, and the pulses' statuses."""
+        return self._driver.sweep.fetch(state)
+
+    def _readings_wanted(self, frames: int, shape: FrameShape) -> int:
+        """Readings that the 2636B itself takes in a load."""
+        return frames * shape.reads
 
     def _ranges_again(self, actual: FrameBatch) -> dict[str, Range]:
         """Source range of each device: the last look before bytes go out, whatever made the plan."""
@@ -208,14 +240,20 @@ class TspPlayer:
         )
         sweep = self._driver.sweep
         readings = len(load) * shape.reads
-        verify = 1 if load.verify_reset else 0
+        reads = self._read_levels(read)
+        verify = reads if load.verify_reset else []
         if (reset == reset[0]).all() and (read == read[0]).all():
-            before = [int(reset[0])] * load.reset_count + [int(read[0])] * verify
-            sweep.start_writes(step_a, before, write, [int(read[0])], readings)
+            before = [int(level[0]) for level in [reset] * load.reset_count + verify]
+            after = [int(level[0]) for level in reads]
+            sweep.start_writes(step_a, before, write, after, readings, self.line)
         else:
-            columns = [reset] * load.reset_count + [read] * verify + [write, read]
-            sweep.start_levels(step_a, np.column_stack(columns).ravel(), readings)
+            columns = [reset] * load.reset_count + verify + [write, *reads]
+            sweep.start_levels(step_a, np.column_stack(columns).ravel(), readings, self.line)
         return self._station.clock.now()
+
+    def _read_levels(self, read: IntArray) -> list[IntArray]:
+        """Levels of the pulses that make one read."""
+        return [read]
 
     def _await_end(
         self, frames: int, shape: FrameShape, start_s: float, stop: threading.Event | None
@@ -235,7 +273,7 @@ class TspPlayer:
             late = clock.now() > end_s + LATE_S
             if state.errors or late:
                 sweep.raise_errors()
-            if state.pulses >= expected and state.readings >= frames * shape.reads:
+            if state.pulses >= expected and state.readings >= self._readings_wanted(frames, shape):
                 return state
             if late:
                 self._driver.make_safe()
@@ -251,15 +289,15 @@ class TspPlayer:
 # ---- plan, in pieces --------------------------------------------------------------------------------
 
 
-def _timed(batch: FrameBatch, line_hz: float) -> FrameBatch:
-    """The batch with times as timers and integrator can do them."""
-    nplc = min(max(round(batch.integration_s * line_hz, 3), NPLC[0]), NPLC[1])
+def on_timers(batch: FrameBatch) -> FrameBatch:
+    """The batch with widths and waits as the timers can do them."""
     names = ("reset_width_s", "write_width_s", "reset_gap_s", "reset_wait_s", "read_wait_s")
     times = {name: max(float(microseconds([getattr(batch, name)])[0]), 1 / STEPS_A_SECOND) for name in names}
-    return replace(batch, integration_s=nplc / line_hz, **times)  # type: ignore[arg-type]
+    return replace(batch, **times)  # type: ignore[arg-type]
 
 
-def _time_complaints(batch: FrameBatch, asked: FrameBatch, shape: FrameShape, line_hz: float) -> list[str]:
+def timer_complaints(asked: FrameBatch, shape: FrameShape) -> list[str]:
+    """Widths and intervals that the trigger model cannot do, in sentences."""
     found = []
     for name in ("reset_width_s", "write_width_s"):
         width_s = getattr(asked, name)
@@ -267,11 +305,6 @@ def _time_complaints(batch: FrameBatch, asked: FrameBatch, shape: FrameShape, li
             found.append(
                 f"{name} = {width_s:g} s is outside {WIDTH_MIN_S:g} to {WIDTH_MAX_S:g} s of the 2636B"
             )
-    low_s, high_s = NPLC[0] / line_hz, NPLC[1] / line_hz
-    if not low_s * 0.999 <= batch.integration_s <= high_s * 1.001:
-        found.append(
-            f"integration_s = {batch.integration_s:g} s is outside {low_s:g} to {high_s:g} s of the 2636B"
-        )
     if min(np.diff([*shape.starts_s, shape.period_s])) < INTERVAL_MIN_S:
         found.append(
             f"two pulses would start less than {INTERVAL_MIN_S:g} s apart; widen the pulses or the gaps"
@@ -292,25 +325,25 @@ def _notes(batch: FrameBatch, actual: FrameBatch, ranges: Mapping[str, Range]) -
 # ---- play, in pieces --------------------------------------------------------------------------------
 
 
-def _store(
+def store_load(
     readings: FrameReadings,
     actual: FrameBatch,
     frames: np.ndarray,
     shape: FrameShape,
     start_s: float,
-    state: SweepState,
     data: SweepData,
 ) -> None:
-    """Write what a load brought into the arrays of the whole batch."""
-    whole = state.readings // shape.reads
-    voltage = data.voltage_v[: whole * shape.reads].reshape(whole, shape.reads)
+    """Write what a load brought into the arrays of the whole batch: one voltage for each read of a frame."""
+    reads = 2 if actual.verify_reset else 1
+    whole = len(data.voltage_v) // reads
+    voltage = data.voltage_v[: whole * reads].reshape(whole, reads)
     mine = frames[:whole]
     readings.voltage_v[mine] = voltage[:, -1]
     readings.current_a[mine] = actual.read_a[mine]
     readings.time_s[mine] = start_s + np.arange(whole) * shape.period_s + shape.read_end_s(-1)
-    if shape.reads > 1:
+    if reads > 1:
         readings.reset_voltage_v[mine] = voltage[:, 0]
-    readings.flags[mine] = _flags(whole, shape, voltage, data)
+    readings.flags[mine] = _flags(whole, shape.pulses, voltage, data)
     # The last pulse is checked before it ends, so a frame may have begun that no count shows yet.
     if whole < len(frames):
         in_flight = frames[whole]
@@ -318,10 +351,9 @@ def _store(
         readings.time_s[in_flight] = start_s + whole * shape.period_s
 
 
-def _flags(whole: int, shape: FrameShape, voltage: FloatArray, data: SweepData) -> np.ndarray:
+def _flags(whole: int, pulses: int, voltage: FloatArray, data: SweepData) -> np.ndarray:
     flags = np.where(np.isnan(voltage).any(axis=1), int(Flag.OVERLOAD), 0)
-    readings = data.reading_compliance[: whole * shape.reads].reshape(whole, shape.reads)
+    readings = data.reading_compliance[: voltage.size].reshape(voltage.shape)
     limited: NDArray[np.bool_] = np.any(readings, axis=1)
-    pulses = data.pulse_compliance[: whole * shape.pulses].reshape(whole, shape.pulses)
-    limited |= np.any(pulses, axis=1)
+    limited |= np.any(data.pulse_compliance[: whole * pulses].reshape(whole, pulses), axis=1)
     return (flags | np.where(limited, int(Flag.COMPLIANCE), 0)).astype(np.uint16)

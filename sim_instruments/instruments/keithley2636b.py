@@ -1,7 +1,7 @@
 """Keithley 2636B dual SourceMeter: TSP, two channels on the terminals '<name>.a' and '<name>.b'.
 
 What the box does comes from bench.md 2.5, 3.2 and 5.3 and the manual pages named there; assumptions are
-marked [R] where they are made. Not simulated: TSP-Link, digital I/O, contact check, calibration, sweeps
+marked [R] where they are made. Not simulated: TSP-Link, digital inputs, contact check, calibration, sweeps
 without an end, overlapped single measurements.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sim_instruments.instruments.keithley2636b_digio import DigitalLines
 from sim_instruments.instruments.keithley2636b_events import TRIGGER_EVENT
 from sim_instruments.instruments.keithley2636b_format import Format
 from sim_instruments.instruments.keithley2636b_kipulse import KiPulse
 from sim_instruments.instruments.keithley2636b_smu import Smu
 from sim_instruments.instruments.keithley2636b_sweep import Programme
-from sim_instruments.instruments.keithley2636b_trigger import TriggerSystem
+from sim_instruments.instruments.keithley2636b_trigger import STIMULUS, TriggerSystem
 from sim_instruments.tsp.box import TspBox
 from sim_instruments.tsp.runtime import Attribute
 from sim_instruments.world.contracts import Link, World
@@ -47,7 +48,8 @@ class Keithley2636B:
             f"smu{letter}": Smu(self, name, letter, number) for number, letter in enumerate("ab")
         }
         self.format = Format(self.box)
-        self.triggers = TriggerSystem(self.box, self.smus)
+        self.lines = DigitalLines(name, world.trigger, lambda: self.box.time)
+        self.triggers = TriggerSystem(self.box, self.smus, self.lines)
         self.pulses = KiPulse(self.box, self.smus, self.triggers)
         self._timer_s = 0.0
         self._opc = False
@@ -123,6 +125,7 @@ class Keithley2636B:
         for smu in self.smus.values():
             self.reset_channel(smu)
         self.triggers.reset()
+        self.lines.reset()
         self.format.reset()
 
     def reset_channel(self, smu: Smu) -> None:
@@ -151,6 +154,7 @@ class Keithley2636B:
             "localnode": node,
             "node": {1: node},
             "trigger": self.triggers.namespace(),
+            "digio": self.lines.namespace(STIMULUS),
             "format": self.format.namespace(),
             "status": self._status(),
             "reset": self.reset,
@@ -235,6 +239,7 @@ class Keithley2636B:
             "smus": {name: smu.snapshot() for name, smu in self.smus.items()},
             "format": dict(self.format.settings),
             "triggers": triggers.snapshot(),
+            "lines": self.lines.snapshot(),
             "programme": triggers.programme.snapshot() if running and triggers.programme else {},
             "pulses": self.pulses.snapshot(),
             "timer_s": self._timer_s,
@@ -250,6 +255,7 @@ class Keithley2636B:
         self.format.settings.update(state["format"])
         self.format.apply()
         self.triggers.restore(state["triggers"])
+        self.lines.restore(state["lines"])
         programme = state["programme"]
         self.triggers.programme = Programme.restored(programme, self.smus) if programme else None
         self.pulses.restore(state["pulses"])

@@ -124,7 +124,9 @@ class _Record:
 class _Play:
     """Events in order of time; equal times in order of cause."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, watched: int = 0):
+        self.watched = watched
+        self.seen: list[float] = []  # when the watched event happened
         self._queue: list[tuple[float, int, str, object]] = []
         self._order = 0
         self.records = {channel.number: _Record() for channel in network.channels}
@@ -179,6 +181,8 @@ class _Play:
     def _emit(self, event: int) -> None:
         if not event:
             return
+        if event == self.watched:
+            self.seen.append(self._now)
         for place in self._detectors.get(event, ()):
             if place in self._waiting:
                 del self._waiting[place]
@@ -269,3 +273,10 @@ def play_events(network: Network) -> Mapping[int, Timing]:
         number: Timing(np.array(record.source), np.array(record.measure), np.array(record.end), record.finish)
         for number, record in play.records.items()
     }
+
+
+def watch_events(network: Network, event: int) -> FloatArray:
+    """When an event happens until the last channel is idle, ascending."""
+    play = _Play(network, event)
+    play.run()
+    return np.array(play.seen)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from sim_instruments.instruments.keithley2636b_buffer import ReadingBuffer
+from sim_instruments.instruments.keithley2636b_digio import Output
 from sim_instruments.instruments.keithley2636b_events import Blender, Channel, Network, Timer, Timing
 from sim_instruments.instruments.keithley2636b_smu import Smu, State
-from sim_instruments.instruments.keithley2636b_vector import resolve
+from sim_instruments.instruments.keithley2636b_vector import event_times, resolve
 from sim_instruments.world.contracts import BoolArray, FloatArray, Level, PlayTrace, PulseTrain
 
 SETTLE_S = 12e-6  # time constant of source and meter from 100 uA up: 0.1 % after 80 us; source: sheet [R]
@@ -61,11 +62,28 @@ class Run:
         return self.timing
 
 
-class Programme:
-    """All channels that sweep together, and what joins them."""
+@dataclass
+class Edges:
+    """Rising edges of a digital line: absolute times, ascending, and how many were reported."""
 
-    def __init__(self, start_s: float, timers: tuple[Timer, ...], blenders: tuple[Blender, ...]):
+    terminal: str
+    times_s: FloatArray
+    told: int = 0
+
+
+class Programme:
+    """All channels that sweep together, what joins them, and the digital lines that follow their events."""
+
+    def __init__(
+        self,
+        start_s: float,
+        timers: tuple[Timer, ...],
+        blenders: tuple[Blender, ...],
+        outputs: tuple[Output, ...] = (),
+    ):
         self.start_s = start_s
+        self.outputs = outputs
+        self.edges = [Edges(output.terminal, np.empty(0)) for output in outputs]
         self.timers = timers
         self.blenders = blenders
         self.runs: list[Run] = []
@@ -96,6 +114,8 @@ class Programme:
         timings = resolve(network)
         for run in live:
             run.timing = _shifted(timings[run.channel.number], self.start_s)
+        for output, edges in zip(self.outputs, self.edges, strict=True):
+            edges.times_s = event_times(network, output.event) + output.after_s + self.start_s
 
     def finish_s(self) -> float:
         """When the last channel is idle again; inf if one waits for ever."""
@@ -118,9 +138,27 @@ class Programme:
         traces = {id(run): trace for run in self.runs if (trace := self._play(run, now)) is not None}
         for run in self.runs:
             self._measure(run, traces, now)
+        self._tell_edges(traces, now)
         for run in self.runs:
             if not run.ended and run.timing is not None and run.timing.finish_s <= now + ROUNDING_S:
                 self._end(run)
+
+    def _tell_edges(self, traces: Mapping[int, _Played], now: float) -> None:
+        """Report the edges within the pulses that were just played, or up to now where nothing sources."""
+        if not self.edges:
+            return
+        driver = next((run for run in self.runs if run.kind and run.timing), None)
+        played = traces.get(id(driver)) if driver is not None else None
+        until_s = now
+        if driver is not None and not driver.ended:
+            until_s = float(driver.ends_s()[driver.played - 1]) if driver.played else -np.inf
+        world = self.runs[0].smu.owner.world
+        for edges in self.edges:
+            stop = int(np.searchsorted(edges.times_s, min(until_s, now), side="right"))
+            if stop > edges.told:
+                times = edges.times_s[edges.told : stop]
+                edges.told = stop
+                world.trigger(edges.terminal, times, played.trace if played is not None else None)
 
     def abort(self, run: Run, now: float) -> None:
         """Cut a channel's sweep at now: the pulse under way ends here."""
@@ -247,13 +285,20 @@ class Programme:
     def snapshot(self) -> dict[str, Any]:
         """Times and progress; the network is resolved and not needed any more but for outside events."""
         self.refresh()
-        return {"start_s": self.start_s, "runs": [_run_state(run) for run in self.runs if not run.ended]}
+        return {
+            "start_s": self.start_s,
+            "runs": [_run_state(run) for run in self.runs if not run.ended],
+            "edges": [[edges.terminal, edges.times_s, edges.told] for edges in self.edges],
+        }
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], smus: Mapping[str, Smu]) -> Programme:
         programme = cls(float(state["start_s"]), (), ())
         programme.fixed = True
         programme.runs = [_run_of(each, smus) for each in state["runs"]]
+        programme.edges = [
+            Edges(terminal, np.asarray(times), int(told)) for terminal, times, told in state["edges"]
+        ]
         return programme
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim_instruments.instruments.keithley2636b_buffer import ReadingBuffer
+from sim_instruments.instruments.keithley2636b_digio import DigitalLines
 from sim_instruments.instruments.keithley2636b_events import (
     ARM,
     ARMED,
@@ -59,8 +60,9 @@ CHANNEL_DEFAULTS: dict[str, Any] = {
 class TriggerSystem:
     """Settings of everything that triggers, and the programme that runs (None when all is idle)."""
 
-    def __init__(self, box: TspBox, smus: Mapping[str, Smu]):
+    def __init__(self, box: TspBox, smus: Mapping[str, Smu], lines: DigitalLines):
         self.box = box
+        self.lines = lines
         self.smus = smus
         self.timers: dict[int, dict[str, Any]] = {n: dict(TIMER_DEFAULTS) for n in range(1, TIMERS + 1)}
         self.blenders: dict[int, dict[str, Any]] = {
@@ -94,7 +96,9 @@ class TriggerSystem:
         if not store["count"] or not store["arms"]:
             raise ParameterError(-221, "Settings conflict: this simulated box refuses sweeps without an end")
         if self.programme is None or self.programme.over:
-            self.programme = Programme(self.box.time, self._timer_specs(), self._blender_specs())
+            self.programme = Programme(
+                self.box.time, self._timer_specs(), self._blender_specs(), self.lines.outputs()
+            )
         run = self._run(smu, store, self.programme.start_s)
         for buffer in run.buffers:
             if not buffer.settings["appendmode"]:

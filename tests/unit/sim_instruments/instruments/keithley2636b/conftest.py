@@ -41,6 +41,10 @@ class ResistorWorld:
         self._seed = seed
         self._streams: dict[str, np.random.Generator] = {}
         self.box: Any = None
+        self.edges: list[tuple[str, np.ndarray, Any]] = []
+
+    def trigger(self, line: str, times_s: np.ndarray, trace: Any = None) -> None:
+        self.edges.append((line, times_s, trace))
 
     def stream(self, name: str) -> np.random.Generator:
         if name not in self._streams:
