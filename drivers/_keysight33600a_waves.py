@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,17 +57,19 @@ class WaveMemory(VisaDriver):
         """Largest current (A) and voltage across the load (V) that a wave may reach. Nothing is sent."""
         self.load.set_limits(current_max_a, min(voltage_max_v, self.load.open_max_v))
 
-    def upload_wave(self, name: str, codes: Codes) -> None:
-        """One message: a wave of frames into the memory of channel 1."""
-        self._told_bytes([*self._block(1, name, codes), b"\n"])
+    def upload_waves(self, waves: Mapping[str, Codes]) -> None:
+        """One message: waves of frames into the memory of channel 1."""
+        parts = [part for name, codes in waves.items() for part in (*self._block(1, name, codes), b";")]
+        self._send([*parts[:-1], b"\n"])
 
     def upload_marker(self, name: str, codes: Codes) -> None:
         """One message: a marker wave into the memory of channel 2."""
-        self._told_bytes([*self._block(2, name, codes), b"\n"])
+        self._send([*self._block(2, name, codes), b"\n"])
 
     def forget_waves(self) -> None:
         """One message: outputs off, both memories empty."""
         self._peak: dict[str, int] = {}
+        self._told: dict[str, str] = {}
         self.prepare_waveforms()
         self.write(":SOUR1:DATA:VOL:CLE;:SOUR2:DATA:VOL:CLE")
         self.waves = {}
@@ -83,17 +86,24 @@ class WaveMemory(VisaDriver):
         """
         if self._mode != "waveform":
             self.prepare_waveforms()
+            self._told.clear()
         parts = [] if codes is None else [*self._block(1, setup.wave, codes), b";"]
         if self.waves is None or setup.wave not in self.waves or setup.marker not in self.waves:
             raise BenchError(f"{self.name}: {setup.wave} or {setup.marker} is no wave in its memory")
         self.load.check_emf(self._peak[setup.wave] / CODE_MAX * setup.full_scale_v)
-        told = (
-            f":SOUR1:FUNC:ARB {setup.wave};:SOUR1:FUNC:ARB:SRAT {1 / setup.sample_s:.12g}"
-            f";:SOUR1:VOLT {2 * setup.full_scale_v:.9g};:SOUR1:BURS:NCYC 1"
-            f";:SOUR2:FUNC:ARB {setup.marker};:SOUR2:FUNC:ARB:SRAT {1 / setup.marker_sample_s:.12g}"
-            f";:SOUR2:VOLT {2 * MARKER_V:.9g};:SOUR2:BURS:NCYC {setup.cycles};:OUTP1 ON;:OUTP2 ON;*OPC?\n"
+        news = self._news(
+            {
+                ":SOUR1:FUNC:ARB": setup.wave,
+                ":SOUR1:FUNC:ARB:SRAT": f"{1 / setup.sample_s:.12g}",
+                ":SOUR1:VOLT": f"{2 * setup.full_scale_v:.9g}",
+                ":SOUR1:BURS:NCYC": "1",
+                ":SOUR2:FUNC:ARB": setup.marker,
+                ":SOUR2:FUNC:ARB:SRAT": f"{1 / setup.marker_sample_s:.12g}",
+                ":SOUR2:VOLT": f"{2 * MARKER_V:.9g}",
+                ":SOUR2:BURS:NCYC": f"{setup.cycles}",
+            }
         )
-        self._told_bytes([*parts, told.encode()])
+        self._send([*parts, f"{news}:OUTP1 ON;:OUTP2 ON;*OPC?\n".encode()])
 
     def waves_ready(self) -> None:
         """Wait for the answer to `arm_waves`: the waves can be triggered."""
@@ -135,6 +145,12 @@ class WaveMemory(VisaDriver):
         count = str(data.nbytes)
         return [f":SOUR{channel}:DATA:ARB:DAC {name},#{len(count)}{count}".encode(), data.view(np.uint8).data]
 
-    def _told_bytes(self, parts: list[bytes | memoryview]) -> None:
+    def _news(self, settings: Mapping[str, str]) -> str:
+        """Commands for the settings that are not in force already."""
+        new = {header: value for header, value in settings.items() if self._told.get(header) != value}
+        self._told.update(new)
+        return "".join(f"{header} {value};" for header, value in new.items())
+
+    def _send(self, parts: list[bytes | memoryview]) -> None:
         """One message that holds binary blocks."""
         self.write_bytes(b"".join(parts))

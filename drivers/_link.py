@@ -188,6 +188,9 @@ class VisaDriver(Instrument):
     off_commands: tuple[str, ...] = ()
     message_s: float = 5e-3  # cost of one message on the bench's clock; measured by `identify`
 
+    # PyMeasure looks at every attribute in Python, only to hide the limits of dynamic properties from reading.
+    __getattribute__ = object.__getattribute__
+
     def __init__(
         self,
         address: Any,

@@ -252,8 +252,8 @@ class WaveformSource(Protocol):
         """No message: the largest current (A) and voltage across the load (V) that a wave may reach."""
         ...
 
-    def upload_wave(self, name: str, codes: WaveArray) -> None:
-        """One message: put a wave of frames into memory; allowed while another one is played."""
+    def upload_waves(self, waves: Mapping[str, WaveArray]) -> None:
+        """One message: put waves of frames into memory by name; allowed while another one is played."""
         ...
 
     def upload_marker(self, name: str, codes: WaveArray) -> None:

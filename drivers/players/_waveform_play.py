@@ -18,6 +18,7 @@ from drivers.players._compile import (
     step_a,
     wave_samples,
 )
+from drivers.players._planning import BYTES_PER_S
 from hilab.errors import BenchError
 from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, IntArray, Load
 from hilab.roles import Digitiser, Station, WaveformSource, WaveSetup
@@ -25,6 +26,10 @@ from hilab.roles import Digitiser, Station, WaveformSource, WaveSetup
 END_S = 200e-6  # after the last sample: the last reading is in the buffer
 LATE_S = 1.0  # readings that are later than this never come
 POLL_S = 5e-3
+READING_BYTES = 8
+FETCH_MESSAGES = 20  # readings are fetched while something else plays if that takes longer than so many,
+FETCH_AFTER_S = 4.0  # or when so much was played since the last time
+AHEAD = 0.8  # part of a load's time in which the next ones are uploaded
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ class Playback:
         self._stop = stop
         self._readings = FrameReadings.missing(len(programme.plan.batch))
         self._ahead: dict[int, str] = {}  # loads whose waves are in memory
-        self._fetch_next: _Running | None = None  # a load that was played and not fetched yet
+        self._played: list[_Running] = []  # loads that are over (the last may be running), not fetched yet
         self._armed = self._taken = 0  # readings that the digitiser waits for, and those of started loads
         self._routed = ""
         self._done = 0
@@ -134,9 +139,10 @@ class Playback:
             self._arm(number)  # while the source makes the wave ready
         running = self._trigger(load)
         with self._station.spending("play"):
-            self._collect()
-            self._upload_ahead(number + 1)
-            self._fetch_next = running
+            if number == len(self._loads) - 1 or self._worth_fetching():
+                self._collect()
+            self._upload_ahead(number)
+            self._played.append(running)
             end_s = running.start_s + self._source.start_s + self._length_s(load) + END_S
             clock = self._station.clock
             if not clock.wait(self._stop, end_s - clock.now()):
@@ -216,7 +222,8 @@ class Playback:
             self._source.stop_waves()
             self._digitiser.abort()
         self._routed = ""  # its outputs are off
-        self._fetch_next = None
+        self._played.remove(running)
+        self._collect()
         with self._station.spending("fetch"):
             each = self._programme.readings_a_frame
             whole = max(0, self._digitiser.count_now() - running.first) // each
@@ -259,23 +266,31 @@ class Playback:
         )
 
     def _upload_ahead(self, number: int) -> None:
-        """Upload a later load while this one plays, if the memory holds both."""
-        if number >= len(self._loads):
-            return
-        load = self._loads[number]
-        samples = wave_samples(self._programme.frame, load.stop - load.start, self._source.wave_samples[0])
-        if self._has_room(samples):
-            name = self._free_name()
-            self._source.upload_wave(name, self._compiled(load))
-            self._ahead[number] = name
+        """While this load plays, upload those that come next, as many as time and memory allow."""
+        left_s = AHEAD * self._length_s(self._loads[number])
+        room, fewest = self._room(), self._source.wave_samples[0]
+        waves: dict[str, Codes] = {}
+        for later in range(number + 1, len(self._loads)):
+            load = self._loads[later]
+            samples = wave_samples(self._programme.frame, load.stop - load.start, fewest)
+            room, left_s = room - samples, left_s - 2 * samples / BYTES_PER_S
+            if later in self._ahead:
+                break
+            if room < 0 or (left_s < 0 and later > number + 1):
+                break
+            name = self._ahead[later] = self._free_name(waves)
+            waves[name] = self._compiled(load)
+        if waves:
+            self._source.upload_waves(waves)
 
-    def _has_room(self, samples: int) -> bool:
+    def _room(self) -> int:
+        """Samples that fit into the source's memory besides what lies there; -1 while that is not known."""
         waves = self._source.waves
-        return waves is not None and sum(waves.values()) + samples <= self._source.wave_memory
+        return -1 if waves is None else self._source.wave_memory - sum(waves.values())
 
     def _make_room(self, samples: int) -> None:
         """Nothing plays: empty the memory where it does not hold so much more."""
-        if not self._has_room(samples):
+        if self._room() < samples:
             with self._station.spending("upload"):
                 self._source.forget_waves()
             self._ahead.clear()
@@ -289,26 +304,38 @@ class Playback:
                 self._source.upload_marker(name, codes)
         return name, sample_s
 
-    def _free_name(self) -> str:
-        waves = self._source.waves or {}
-        number = len(waves) + 1
-        while f"f{number}" in waves:
+    def _free_name(self, besides: Mapping[str, Codes] | None = None) -> str:
+        taken = {*(self._source.waves or {}), *(besides or {})}
+        number = len(taken) + 1
+        while f"f{number}" in taken:
             number += 1
         return f"f{number}"
 
     # ---- readings ----------------------------------------------------------------------------------
 
+    def _worth_fetching(self) -> bool:
+        """True if what was played is so much that it should be fetched now, while something else plays."""
+        frames = sum(running.load.stop - running.load.start for running in self._played)
+        transfer_s = READING_BYTES * frames * self._programme.readings_a_frame / BYTES_PER_S
+        played_s = frames * self._programme.frame.period_s
+        return transfer_s > FETCH_MESSAGES * self._digitiser.message_s or played_s > FETCH_AFTER_S
+
     def _collect(self) -> None:
-        """Fetch the load that was played last."""
-        running, self._fetch_next = self._fetch_next, None
-        if running is None:
+        """Fetch what was played: one exchange for all of it."""
+        if not self._played:
             return
-        count = (running.load.stop - running.load.start) * self._programme.readings_a_frame
+        played, self._played = self._played, []
+        each = self._programme.readings_a_frame
+        counts = [each * (running.load.stop - running.load.start) for running in played]
         with self._station.spending("fetch"):
-            self._store(running, self._fetched(running.first, count))
-        self._done += running.load.stop - running.load.start
-        if self._on_chunk is not None:
-            self._on_chunk(self._done)
+            values = self._fetched(played[0].first, sum(counts))
+        at = 0
+        for running, count in zip(played, counts, strict=True):
+            self._store(running, values[at : at + count])
+            at += count
+            self._done += count // each
+            if self._on_chunk is not None:
+                self._on_chunk(self._done)
 
     def _fetched(self, first: int, count: int) -> FloatArray:
         """Readings of a load that is over; BenchError if they do not all come."""
