@@ -12,6 +12,7 @@ from hilab import plugins
 from hilab.bench import open_bench
 from hilab.bench.safety import has_output, missing_safety
 from hilab.roles import Instrument, Output
+from sim_instruments.bench import build
 
 BENCHES = Path(__file__).parents[3] / "data" / "benches"
 OURS = plugins.names(plugins.DRIVERS)
@@ -57,7 +58,7 @@ def test_everything_public_says_what_it_is_for(driver_class):
     assert silent == []
 
 
-def test_every_driver_has_a_twin_on_a_bench_that_it_recognises():
+def test_every_driver_recognises_its_twin_on_the_benches():
     met = set()
     for path in sorted(BENCHES.glob("sot_*.toml")):
         with open_bench(path) as bench:
@@ -65,10 +66,31 @@ def test_every_driver_has_a_twin_on_a_bench_that_it_recognises():
                 assert driver.model_pattern in driver.identify().model
                 assert driver.check_errors() == []
                 met.add(bench.file.instruments[name].driver)
-    assert met == set(OURS)
-    assert set(OURS) <= set(TWINS)
-    for name in OURS:
-        assert TWINS[name].load().__doc__
+    assert met <= set(OURS)
+    assert len(met) >= 10
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_driver_recognises_its_twin_alone(name):
+    assert TWINS[name].load().__doc__
+    bench = build(
+        instruments={"box": {"driver": name, "address": "sim"}},
+        wires=[],
+        devices={},
+        field={},
+        simulation={"bench": "hall_bars", "setting": "ideal"},
+        seed=1,
+    )
+    make = plugins.load(plugins.DRIVERS, name)
+    driver = make(bench.addresses["box"], name="box", visa_library=bench.visa_library, clock=bench.clock)
+    assert driver.model_pattern in driver.identify().model
+    driver.check_errors()  # 475, SR830: "power was switched on" and the like
+    assert driver.check_errors() == []
+    if has_output(driver):
+        report = driver.make_safe()
+        assert report.verified, report.detail
+        assert driver.verify_safe()
+    driver.close()
 
 
 def test_players_say_what_they_are():
