@@ -16,6 +16,7 @@ from hilab.errors import HilabError
 from hilab.store import Run
 
 SEED = 1
+BENCH = "sot_waveform"
 ARMS = (
     "software",
     "transfer_uncalibrated",
@@ -35,7 +36,7 @@ class Size:
 
 FULL = Size(
     {"loop_points": 41, "points": 21, "trials": 100, "rounds": 5},
-    {"images": 10_000, "epochs": 5, "test_images": 10_000, "epoch_test_images": 1000},
+    {"images": 60_000, "epochs": 3, "test_images": 10_000, "epoch_test_images": 1000},
 )
 QUICK = Size(
     {"loop_points": 25, "points": 13, "trials": 40, "rounds": 2},
@@ -58,7 +59,7 @@ def run_demo(*, quick: bool, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     # The demo's chip is a new one each time: its wear must not eat into anybody's budget.
     os.environ["HILAB_HOME"] = str((out / "home").resolve())
-    with hilab.open_bench("sot_fast", seed=SEED) as bench:
+    with hilab.open_bench(BENCH, seed=SEED) as bench:
         say(f"bench {bench.name}, sample {bench.sample}, {len(bench.devices)} devices, simulated")
         contacts = _run("contact_check", bench, {}, out)
         survey = _run("device_survey", bench, size.survey, out)
