@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sim_instruments.instruments import keysight_shapes as shapes
-from sim_instruments.instruments.keysight33600a_levels import RMS_FACTOR, Levels
 from sim_instruments.instruments.keysight33600a_memory import (
     UNKNOWN,
     ArbData,
@@ -17,10 +16,18 @@ from sim_instruments.instruments.keysight33600a_memory import (
     float_codes,
     refusal,
 )
-from sim_instruments.instruments.keysight33600a_settings import BUILT_IN, Name
+from sim_instruments.instruments.keysight33600a_settings import (
+    BUILT_IN,
+    CHANNEL_SETTINGS,
+    HIGHEST_HZ,
+    NARROWEST_S,
+    SETTINGS,
+    Name,
+)
 from sim_instruments.instruments.keysight_channels import CHANNELS, CONFLICT
 from sim_instruments.instruments.keysight_generator import LOGIC_V
 from sim_instruments.instruments.keysight_kernel import quantised
+from sim_instruments.instruments.keysight_levels import RMS_FACTOR, Levels
 from sim_instruments.instruments.keysight_playback import Block, block
 from sim_instruments.instruments.keysight_shapes import Cycle
 from sim_instruments.scpi.instrument import Block as BlockParameter
@@ -44,6 +51,11 @@ class Keysight33600A(Levels):
     """
 
     identity = "Agilent Technologies,33622A,MY53800123,A.02.03-3.15-03-64-02"
+    channel_settings = CHANNEL_SETTINGS
+    settings = SETTINGS
+    highest_hz = HIGHEST_HZ
+    narrowest_s = NARROWEST_S
+    least_vpp = 2e-3  # 1 mV into 50 ohm [R]
     option_defaults: ClassVar[Mapping[str, Any]] = {"memory_points": MEMORY_POINTS}
     start_latency_s: ClassVar[Mapping[str, float]] = {"BUS": 50e-6, "EXT": 135e-9}  # [R]
     reset_time_s = 0.5  # [R]

@@ -19,7 +19,6 @@ _OUT = "OUTPut<1-2>"
 _TRIG = "TRIGger<1-2>"
 
 HIGHEST_HZ = {"SIN": 120e6, "SQU": 100e6, "TRI": 800e3, "RAMP": 800e3, "PULS": 100e6, "PRBS": 100e6}
-LOWEST_HZ = 1e-6
 NARROWEST_S = 5e-9  # of a pulse
 EDGE_S = 4e-9
 SAMPLE_RATE_HZ = (1e-6, 660e6)

@@ -1,21 +1,16 @@
-"""Levels, limits, load, frequency and pulse timing of a 33600A's channels, and how they conflict."""
+"""Levels, limits, load, frequency and pulse timing of a generator's channels, and how they conflict."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
-from sim_instruments.instruments.keysight33600a_settings import (
-    CHANNEL_SETTINGS,
-    HIGHEST_HZ,
-    LOWEST_HZ,
-    NARROWEST_S,
-    SETTINGS,
-)
 from sim_instruments.instruments.keysight_channels import CONFLICT
 from sim_instruments.instruments.keysight_generator import OPEN_MAX_V, OUTPUT_OHM, Generator
 from sim_instruments.scpi.instrument import ScpiError
 
-LEAST_VPP = 2e-3  # smallest amplitude into an open circuit: 1 mV into 50 ohm [R]
+LOWEST_HZ = 1e-6
 RMS_FACTOR = {
     "SIN": 2 * math.sqrt(2),
     "SQU": 2.0,
@@ -28,8 +23,10 @@ RMS_FACTOR = {
 class Levels(Generator):
     """Voltages are set as they appear at the load that OUTPut:LOAD names; it changes nothing else."""
 
-    channel_settings = CHANNEL_SETTINGS
-    settings = SETTINGS
+    highest_hz: ClassVar[Mapping[str, float]]  # by function
+    narrowest_s: ClassVar[float]  # shortest pulse
+    least_vpp: ClassVar[float]  # smallest amplitude into an open circuit
+    most_vpp: ClassVar[float] = 2 * OPEN_MAX_V  # largest one
 
     def defaults(self) -> None:
         super().defaults()
@@ -53,8 +50,9 @@ class Levels(Generator):
 
     def amplitude_limits(self, channel: int) -> tuple[float, float]:
         factor = self.factor(channel)
-        low, high = LEAST_VPP / factor, 2 * (OPEN_MAX_V / factor - abs(self.value("offset", channel)))
-        unit = self._unit(channel)
+        low, unit = self.least_vpp / factor, self._unit(channel)
+        room_v = OPEN_MAX_V / factor - abs(self.value("offset", channel))
+        high = min(2 * room_v, self.most_vpp / factor)
         return low / unit, max(high, low) / unit
 
     def offset_limits(self, channel: int) -> tuple[float, float]:
@@ -100,8 +98,10 @@ class Levels(Generator):
         self._set_ends(channel, low_v, self.get_high(channel))
 
     def _set_ends(self, channel: int, low_v: float, high_v: float) -> None:
-        if high_v - low_v < LEAST_VPP / self.factor(channel) * (1 - 1e-9):
+        if high_v - low_v < self.least_vpp / self.factor(channel) * (1 - 1e-9):
             raise ScpiError(CONFLICT, "Settings conflict; the high level must be above the low level")
+        if high_v - low_v > self.most_vpp / self.factor(channel) * (1 + 1e-9):
+            raise ScpiError(CONFLICT, "Settings conflict; the amplitude is too large")
         self._set_levels(channel, high_v - low_v, (high_v + low_v) / 2)
 
     def _set_levels(self, channel: int, vpp: float, offset: float) -> None:
@@ -158,7 +158,7 @@ class Levels(Generator):
     # ---- time --------------------------------------------------------------------------------------
 
     def hz_limits(self, channel: int) -> tuple[float, float]:
-        return LOWEST_HZ, HIGHEST_HZ.get(self.value("function", channel), 120e6)
+        return LOWEST_HZ, self.highest_hz.get(self.value("function", channel), 120e6)
 
     def get_frequency(self, channel: int) -> float:
         return float(self.value("hz", channel))
@@ -167,7 +167,7 @@ class Levels(Generator):
         self._set_period(channel, 1 / hz)
 
     def period_limits(self, channel: int) -> tuple[float, float]:
-        return 1 / HIGHEST_HZ["PULS"], 1e6
+        return 1 / self.highest_hz["PULS"], 1e6
 
     def get_period(self, channel: int) -> float:
         return 1 / float(self.value("hz", channel))
@@ -192,7 +192,7 @@ class Levels(Generator):
 
     def width_limits(self, channel: int) -> tuple[float, float]:
         edges_s = 2 * 0.625 * self.value("edge", channel)  # source: the manuals of the family [R]
-        return NARROWEST_S, max(NARROWEST_S, self.get_period(channel) - edges_s)
+        return self.narrowest_s, max(self.narrowest_s, self.get_period(channel) - edges_s)
 
     def get_duty(self, channel: int) -> float:
         return float(100 * self.value("width", channel) / self.get_period(channel))
