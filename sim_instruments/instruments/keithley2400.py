@@ -6,20 +6,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sim_instruments.instruments.keithley2400_readings import IN_COMPLIANCE, Readings, numbers
 from sim_instruments.instruments.keithley2400_settings import MAX_A, MAX_V, SETTINGS
 from sim_instruments.instruments.keithley6221_programmes import staircase
-from sim_instruments.instruments.sourcemeter import AutoZero, Points, SourceMeter
+from sim_instruments.instruments.sourcemeter import AutoZero, SourceMeter
 from sim_instruments.instruments.sourcemeter_tables import (
     KEITHLEY_2400,
     LIST_CHUNK,
     LIST_LENGTH,
-    NOT_A_NUMBER,
-    OVERFLOW,
+    Range,
     range_for,
 )
 from sim_instruments.scpi.instrument import (
     Choice,
-    Later,
     Number,
     NumberList,
     ScpiError,
@@ -28,23 +27,14 @@ from sim_instruments.scpi.instrument import (
 )
 from sim_instruments.world.contracts import FloatArray
 
-ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")
-_ELEMENT = Choice("VOLTage", "CURRent", "RESistance", "TIME", "STATus")
 _FUNCTION = Choice("VOLTage", "VOLTage:DC", "CURRent", "CURRent:DC", "RESistance", quoted=True)
-# STATUS word; bit 3 is compliance: bench.md 2.3 [R], the others: user manual section 18 [R]
-OVERFLOWED, FILTERED, FRONT, LIMITED = 1, 2, 4, 8
-MEASURES = {"VOLT": 1 << 11, "CURR": 1 << 12, "RES": 1 << 13}
-SOURCES = {"VOLT": 1 << 14, "CURR": 1 << 15}
-# MEASUREMENT register; bit 9 buffer full: PyMeasure's KeithleyBuffer, the others: manual section 15 [R]
-READING, READING_OVERFLOW, BUFFER_AVAILABLE, BUFFER_FULL, IN_COMPLIANCE = 64, 128, 256, 512, 16384
 WAIT_TRIGGER, WAIT_ARM, IDLE = 32, 64, 1024  # OPERation register [R]
 AUTO_DELAY_S = 1e-3  # 1 ms on ranges of 10 uA and more, 3 ms and more below [R]
 OUTPUT_OFF = (803, "Not permitted with OUTPUT off")
 BLOCKED = (802, "OUTPUT blocked by interlock")
-STORING = (800, "Illegal with storage active")
 
 
-class Keithley2400(SourceMeter):
+class Keithley2400(Readings):
     """Forces and measures on '<name>.force', with remote sense it measures on '<name>.sense'.
 
     READ? fills a memory of its own of 2500 readings; TRACe is another one, which *RST leaves alone.
@@ -56,28 +46,24 @@ class Keithley2400(SourceMeter):
     reset_time_s = 0.5  # as a 6221; source: bench.md 3.2
     memories = range(0, 5)
     state: ClassVar[tuple[str, ...]] = (
-        *SourceMeter.state, "lists", "senses", "nplc", "auto_zero", "elements", "data_format", "latest",
-        "trace", "waiting", "locations", "mains",
+        *SourceMeter.state, *Readings.state, "lists", "nplc", "auto_zero", "locations", "mains",
     )  # fmt: skip
 
     # ---- state -------------------------------------------------------------------------------------
 
     def on_reset(self) -> None:
         self.lists = {"CURR": np.zeros(1), "VOLT": np.zeros(1)}
-        self.senses = ["CURR"]
         self.nplc = 1.0
         self.auto_zero = True
-        self.elements = list(ELEMENTS)
-        self.data_format = "ASC"
-        self.latest = np.empty((0, len(ELEMENTS)))
         self.waiting = False
+        self.reset_readings()
         self.locations: dict[str, list[Any]] = {}
         super().on_reset()
         self._show_idle()
 
     def on_power(self) -> None:
         super().on_power()
-        self.trace = np.empty((0, len(ELEMENTS)))
+        self.forget_trace()
         self.mains = round(self.world.mains_hz)
 
     def aperture_s(self, function: str) -> float:
@@ -179,6 +165,17 @@ class Keithley2400(SourceMeter):
         if function == "MEM":
             return bool(next(iter(self.locations.values()), ["VOLT"])[0] == "VOLT")
         return bool(function == "VOLT")
+
+    def source_range(self, value: float) -> Range:
+        """A list or staircase stays on the range that holds all of it, unless SWEep:RANGing is FIXed."""
+        key = "voltage" if self.sources_voltage else "current"
+        if (
+            self.programme is not None
+            and self.values[f"{key}_mode"] != "FIX"
+            and self.values["ranging"] != "FIX"
+        ):
+            return range_for(self.source_ranges(), value) or self.source_ranges()[-1]
+        return super().source_range(value)
 
     @query("OUTPut<1>:ENABle:TRIPped")
     def interlock_tripped(self) -> bool:
@@ -296,11 +293,11 @@ class Keithley2400(SourceMeter):
 
     @query("SOURce<1>:LIST:CURRent")
     def get_list_current(self) -> bytes:
-        return _numbers(self.lists["CURR"])
+        return numbers(self.lists["CURR"])
 
     @query("SOURce<1>:LIST:VOLTage")
     def get_list_voltage(self) -> bytes:
-        return _numbers(self.lists["VOLT"])
+        return numbers(self.lists["VOLT"])
 
     @query("SOURce<1>:LIST:CURRent:POINts")
     def list_current_points(self) -> int:
@@ -388,7 +385,7 @@ class Keithley2400(SourceMeter):
             raise ScpiError(*OUTPUT_OFF)
         self._counted_levels()
         self.values["output"] = True
-        self.latest = np.empty((0, len(ELEMENTS)))
+        self.forget_latest()
         if self.values["arm_source"] in ("IMM", "TIM"):
             self._start_programme()
         else:
@@ -444,170 +441,3 @@ class Keithley2400(SourceMeter):
             self.hold_level(float(self._levels()[-1]))  # a sweep ends on its last level [R]
         else:
             self.hold()
-
-    # ---- readings -----------------------------------------------------------------------------------------
-
-    def take(self, points: Points) -> None:
-        rows = self._rows(points)
-        self.latest = np.concatenate([self.latest, rows])[-LIST_LENGTH:]
-        self.measurement.latch(READING)
-        if (rows[:, 4].astype(np.int64) & OVERFLOWED).any():
-            self.measurement.latch(READING_OVERFLOW)
-        if self.values["feeding"] == "NEXT":
-            room = int(self.values["trace_points"]) - len(self.trace)
-            self.trace = np.concatenate([self.trace, rows[:room]])
-            self._mark_fill()
-
-    def _rows(self, points: Points) -> FloatArray:
-        """(n, 5) voltage, current, resistance, time, status."""
-        count = len(points.level)
-        rows = np.full((count, len(ELEMENTS)), NOT_A_NUMBER)
-        rows[:, 0 if self.sources_voltage else 1] = points.level
-        over = np.zeros(count, dtype=np.bool_)
-        status = FRONT if self.values["terminals"] == "FRON" else 0
-        status |= SOURCES["VOLT" if self.sources_voltage else "CURR"]
-        for column, name in enumerate(("VOLT", "CURR", "RES")):
-            if name in self.senses:
-                rows[:, column] = self.read(name, points)
-                over |= rows[:, column] == OVERFLOW
-                status |= MEASURES[name]
-        rows[:, 3] = points.over_s - self.clock_zero_s
-        rows[:, 4] = status + LIMITED * points.limited + OVERFLOWED * over
-        return rows
-
-    def _mark_fill(self) -> None:
-        full = len(self.trace) >= self.values["trace_points"]
-        self.measurement.set(BUFFER_AVAILABLE, len(self.trace) >= 2)
-        self.measurement.set(BUFFER_FULL, full)
-        if full:
-            self.values["feeding"] = "NEV"
-
-    @query("READ")
-    def read_now(self) -> Later:
-        self.initiate()
-        if self.waiting:
-            return Later(float(np.inf), "fetched")
-        self.busy_for(self.figures.answer_s)
-        return Later(self.operation_end_s(), "fetched")
-
-    def fetched(self) -> bytes:
-        """What READ? took."""
-        return self._as_bytes(self.latest)
-
-    @query("FETCh")
-    @query("SENSe<1>:DATA")
-    def fetch(self) -> bytes:
-        if not len(self.latest):
-            raise ScpiError(-230)
-        return self._as_bytes(self.latest)
-
-    @query("SENSe<1>:DATA:LATest")
-    def get_latest(self) -> bytes:
-        if not len(self.latest):
-            raise ScpiError(-230)
-        return self._as_bytes(self.latest[-1:])
-
-    def _measure(self, name: str) -> Later:
-        self.values["arm_count"] = self.values["trigger_count"] = 1
-        self.values["arm_source"] = self.values["trigger_source"] = "IMM"
-        self.senses = [name] if not self.values["concurrent"] else sorted({*self.senses, name})
-        if not self.values["output"]:
-            self.values["output"] = True
-            self.hold()
-        return self.read_now()
-
-    @query("MEASure")
-    def measure(self) -> Later:
-        return self.read_now()
-
-    @query("MEASure:VOLTage[:DC]")
-    def measure_voltage(self) -> Later:
-        return self._measure("VOLT")
-
-    @query("MEASure:CURRent[:DC]")
-    def measure_current(self) -> Later:
-        return self._measure("CURR")
-
-    @query("MEASure:RESistance")
-    def measure_resistance(self) -> Later:
-        return self._measure("RES")
-
-    # ---- TRACe, CALCulate3, FORMat ------------------------------------------------------------------------
-
-    def refuse_while_storing(self) -> None:
-        if self.values["feeding"] == "NEXT":
-            raise ScpiError(*STORING)
-
-    def resize_trace(self) -> None:
-        self.refuse_while_storing()
-        self.trace = np.empty((0, len(ELEMENTS)))
-
-    def start_feed(self) -> None:
-        if self.values["feeding"] == "NEXT":
-            self.trace = np.empty((0, len(ELEMENTS)))
-            self.measurement.set(BUFFER_FULL | BUFFER_AVAILABLE, False)
-
-    @command("TRACe:CLEar")
-    def clear_trace(self) -> None:
-        self.refuse_while_storing()
-        self.trace = np.empty((0, len(ELEMENTS)))
-        self.measurement.set(BUFFER_FULL | BUFFER_AVAILABLE, False)
-
-    @query("TRACe:POINts:ACTual")
-    def trace_actual(self) -> int:
-        return len(self.trace)
-
-    @query("TRACe:FREE")
-    def trace_free(self) -> str:
-        return f"{24 * (self.values['trace_points'] - len(self.trace))},{24 * len(self.trace)}"
-
-    @query("TRACe:DATA")
-    def trace_data(self) -> bytes:
-        if not len(self.trace):
-            raise ScpiError(-230)
-        rows = self.trace.copy()
-        times = rows[:, 3]
-        rows[:, 3] = (
-            times - times[0] if self.values["time_format"] == "ABS" else np.diff(times, prepend=times[0])
-        )
-        return self._as_bytes(rows)
-
-    @query("CALCulate3:DATA")
-    def statistics(self) -> bytes:
-        """Voltage, current and resistance of the readings in the trace buffer."""
-        if not len(self.trace):
-            raise ScpiError(-230)
-        data = self.trace[:, :3]
-        ways = {
-            "MEAN": data.mean(axis=0), "SDEV": data.std(axis=0), "MAX": data.max(axis=0),
-            "MIN": data.min(axis=0), "PKPK": np.ptp(data, axis=0),
-        }  # fmt: skip
-        measured = (np.abs(data) < OVERFLOW).all(axis=0)
-        chosen = np.where(measured, ways[self.values["statistic"]], NOT_A_NUMBER)
-        return _numbers(chosen[[column for column in range(3) if ELEMENTS[column] in self.elements]])
-
-    @command("FORMat:ELEMents[:SENSe<1>]", *[_ELEMENT] * 5, optional=4)
-    def set_elements(self, *names: str) -> None:
-        self.elements = [name for name in ELEMENTS if name in names]
-
-    @query("FORMat:ELEMents[:SENSe<1>]")
-    def get_elements(self) -> str:
-        return ",".join(self.elements)
-
-    @command("FORMat[:DATA]", Choice("ASCii", "REAL", "SREal"), Number(32, 32, integer=True), optional=1)
-    def set_format(self, name: str, bits: int = 32) -> None:
-        self.data_format = "ASC" if name == "ASC" else "REAL"
-
-    @query("FORMat[:DATA]")
-    def get_format(self) -> str:
-        return "ASC" if self.data_format == "ASC" else "REAL,32"
-
-    def _as_bytes(self, rows: FloatArray) -> bytes:
-        chosen = rows[:, [ELEMENTS.index(name) for name in self.elements]]
-        if self.data_format == "ASC":
-            return _numbers(chosen.ravel())
-        return b"#0" + chosen.astype(">f4" if self.values["order"] == "NORM" else "<f4").tobytes()
-
-
-def _numbers(values: FloatArray) -> bytes:
-    return (",".join(["%+.6E"] * len(values)) % tuple(values.tolist())).encode()

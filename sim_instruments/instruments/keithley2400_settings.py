@@ -14,7 +14,13 @@ _LINE = Number(1, 4, integer=True)
 _NPLC = Number(0.01, 10, 1.0)
 
 SOURCE = (
-    Setting("function", "SOURce<1>:FUNCtion[:MODE]", Choice("VOLTage", "CURRent", "MEMory"), "VOLT", "take_function"),
+    Setting(
+        "function",
+        "SOURce<1>:FUNCtion[:MODE]",
+        Choice("VOLTage", "CURRent", "MEMory"),
+        "VOLT",
+        "take_function",
+    ),
     Setting("current_a", "SOURce<1>:CURRent[:LEVel][:IMMediate][:AMPLitude]", _A, 0.0, "check_limits"),
     Setting("voltage_v", "SOURce<1>:VOLTage[:LEVel][:IMMediate][:AMPLitude]", _V, 0.0, "check_limits"),
     Setting("current_range", "SOURce<1>:CURRent:RANGe", _A, 1e-4, "take_current_range"),
@@ -28,7 +34,9 @@ SOURCE = (
     Setting("voltage_start", "SOURce<1>:VOLTage:STARt", _V, 0.0),
     Setting("voltage_stop", "SOURce<1>:VOLTage:STOP", _V, 0.0),
     Setting("spacing", "SOURce<1>:SWEep:SPACing", Choice("LINear", "LOGarithmic"), "LIN"),
-    Setting("points", "SOURce<1>:SWEep:POINts", Number(2, LIST_LENGTH, LIST_LENGTH, integer=True), LIST_LENGTH),
+    Setting(
+        "points", "SOURce<1>:SWEep:POINts", Number(2, LIST_LENGTH, LIST_LENGTH, integer=True), LIST_LENGTH
+    ),
     Setting("direction", "SOURce<1>:SWEep:DIRection", Choice("UP", "DOWN"), "UP"),
     Setting("ranging", "SOURce<1>:SWEep:RANGing", Choice("BEST", "AUTO", "FIXed"), "BEST"),
     Setting("abort_on", "SOURce<1>:SWEep:CABort", Choice("NEVer", "EARLy", "LATE"), "NEV"),
@@ -38,14 +46,18 @@ SOURCE = (
     Setting("list_start", "SOURce<1>:LIST:CURRent:STARt", Number(1, LIST_LENGTH, 1, integer=True), 1),
     Setting("memory_points", "SOURce<1>:MEMory:POINts", Number(1, 100, 1, integer=True), 1),
     Setting("memory_start", "SOURce<1>:MEMory:STARt", Number(1, 100, 1, integer=True), 1),
-)  # fmt: skip
+)
 
 SENSE = (
     Setting("concurrent", "SENSe<1>:FUNCtion:CONCurrent", _ON, True, "take_concurrent"),
     Setting("limit_v", "SENSe<1>:VOLTage[:DC]:PROTection[:LEVel]", _V, 21.0, "take_limit"),
     Setting("limit_a", "SENSe<1>:CURRent[:DC]:PROTection[:LEVel]", _A, 1.05e-4, "take_limit"),
-    Setting("sense_voltage_range", "SENSe<1>:VOLTage[:DC]:RANGe[:UPPer]", _V, 20.0, "take_sense_voltage_range"),
-    Setting("sense_current_range", "SENSe<1>:CURRent[:DC]:RANGe[:UPPer]", _A, 1e-4, "take_sense_current_range"),
+    Setting(
+        "sense_voltage_range", "SENSe<1>:VOLTage[:DC]:RANGe[:UPPer]", _V, 20.0, "take_sense_voltage_range"
+    ),
+    Setting(
+        "sense_current_range", "SENSe<1>:CURRent[:DC]:RANGe[:UPPer]", _A, 1e-4, "take_sense_current_range"
+    ),
     Setting("sense_voltage_auto", "SENSe<1>:VOLTage[:DC]:RANGe:AUTO", _ON, True),
     Setting("sense_current_auto", "SENSe<1>:CURRent[:DC]:RANGe:AUTO", _ON, True),
     Setting("resistance_range", "SENSe<1>:RESistance:RANGe[:UPPer]", Number(0, 2.1e8, 2.1e5), 2.1e5),
@@ -54,7 +66,7 @@ SENSE = (
     Setting("average", "SENSe<1>:AVERage[:STATe]", _ON, False),
     Setting("average_count", "SENSe<1>:AVERage:COUNt", Number(1, 100, 10, integer=True), 10),
     Setting("average_kind", "SENSe<1>:AVERage:TCONtrol", Choice("REPeat", "MOVing"), "REP"),
-)  # fmt: skip
+)
 
 TRIGGER = (
     Setting("trigger_count", "TRIGger:COUNt", Number(1, LIST_LENGTH, 1, integer=True), 1, "check_counts"),
@@ -73,12 +85,35 @@ TRIGGER = (
 )
 
 BUFFER = (  # not affected by *RST: bench.md 2.3 [M]
-    Setting("trace_points", "TRACe:POINts", Number(1, LIST_LENGTH, 100, integer=True), 100, "resize_trace", kept=True),
-    Setting("feed", "TRACe:FEED", Choice("SENSe", "CALCulate", "CALCulate2"), "SENS", "refuse_while_storing", kept=True),
+    Setting(
+        "trace_points",
+        "TRACe:POINts",
+        Number(1, LIST_LENGTH, 100, integer=True),
+        100,
+        "resize_trace",
+        kept=True,
+    ),
+    Setting(
+        "feed",
+        "TRACe:FEED",
+        Choice("SENSe", "CALCulate", "CALCulate2"),
+        "SENS",
+        "refuse_while_storing",
+        kept=True,
+    ),
     Setting("feeding", "TRACe:FEED:CONTrol", Choice("NEXT", "NEVer"), "NEV", "start_feed", kept=True),
-    Setting("time_format", "TRACe:TSTamp:FORMat", Choice("ABSolute", "DELTa"), "ABS", "refuse_while_storing", kept=True),
-    Setting("statistic", "CALCulate3:FORMat", Choice("MEAN", "SDEViation", "MAXimum", "MINimum", "PKPK"), "MEAN"),
-)  # fmt: skip
+    Setting(
+        "time_format",
+        "TRACe:TSTamp:FORMat",
+        Choice("ABSolute", "DELTa"),
+        "ABS",
+        "refuse_while_storing",
+        kept=True,
+    ),
+    Setting(
+        "statistic", "CALCulate3:FORMat", Choice("MEAN", "SDEViation", "MAXimum", "MINimum", "PKPK"), "MEAN"
+    ),
+)
 
 BOX = (
     Setting("output", "OUTPut<1>[:STATe]", _ON, False, "switch_output"),

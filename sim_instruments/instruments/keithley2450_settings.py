@@ -10,8 +10,21 @@ MAX_V = 210.0
 _ON = Boolean()
 _A, _V = Number(-MAX_A, MAX_A, 0.0, unit="A"), Number(-MAX_V, MAX_V, 0.0, unit="V")
 _DELAY = Number(0, 10_000, 0.0, unit="S")
-_PROTECTION = Choice("PROT2", "PROT5", "PROT10", "PROT20", "PROT40", "PROT60", "PROT80", "PROT100", "PROT120",
-                     "PROT140", "PROT160", "PROT180", "NONE")  # fmt: skip
+_PROTECTION = Choice(
+    "PROT2",
+    "PROT5",
+    "PROT10",
+    "PROT20",
+    "PROT40",
+    "PROT60",
+    "PROT80",
+    "PROT100",
+    "PROT120",
+    "PROT140",
+    "PROT160",
+    "PROT180",
+    "NONE",
+)
 _OFF_STATE = Choice("NORMal", "HIMPedance", "ZERO", "GUARd")
 
 SOURCE = (
@@ -23,7 +36,9 @@ SOURCE = (
     Setting("current_auto", "SOURce<1>:CURRent:RANGe:AUTO", _ON, True, "hold"),
     Setting("voltage_auto", "SOURce<1>:VOLTage:RANGe:AUTO", _ON, True, "hold"),
     Setting("limit_v", "SOURce<1>:CURRent:VLIMit[:LEVel]", Number(0.02, MAX_V, 21.0, unit="V"), 21.0, "hold"),
-    Setting("limit_a", "SOURce<1>:VOLTage:ILIMit[:LEVel]", Number(1e-9, MAX_A, 1.05e-4, unit="A"), 1.05e-4, "hold"),
+    Setting(
+        "limit_a", "SOURce<1>:VOLTage:ILIMit[:LEVel]", Number(1e-9, MAX_A, 1.05e-4, unit="A"), 1.05e-4, "hold"
+    ),
     Setting("protection", "SOURce<1>:VOLTage:PROTection[:LEVel]", _PROTECTION, "NONE", "hold"),
     Setting("current_delay_s", "SOURce<1>:CURRent:DELay", _DELAY, 0.0, "take_current_delay"),
     Setting("voltage_delay_s", "SOURce<1>:VOLTage:DELay", _DELAY, 0.0, "take_voltage_delay"),
@@ -31,7 +46,7 @@ SOURCE = (
     Setting("voltage_delay_auto", "SOURce<1>:VOLTage:DELay:AUTO", _ON, True),
     Setting("current_readback", "SOURce<1>:CURRent:READ:BACK", _ON, True),
     Setting("voltage_readback", "SOURce<1>:VOLTage:READ:BACK", _ON, True),
-)  # fmt: skip
+)
 
 
 def _meter(function: str, header: str, unit: Number, top: float) -> tuple[Setting, ...]:
@@ -65,7 +80,9 @@ BOX = (
     Setting("order", "FORMat:BORDer", Choice("NORMal", "SWAPped"), "SWAP"),
     Setting("data_format", "FORMat[:DATA]", Choice("ASCii", "REAL", "SREal"), "ASC"),
     Setting("digits", "FORMat:ASCii:PRECision", Number(0, 16, 0, integer=True), 0),
-    Setting("display", "DISPlay:LIGHt:STATe", Choice("ON100", "ON75", "ON50", "ON25", "OFF", "BLACkout"), "ON50"),
-)  # fmt: skip
+    Setting(
+        "display", "DISPlay:LIGHt:STATe", Choice("ON100", "ON75", "ON50", "ON25", "OFF", "BLACkout"), "ON50"
+    ),
+)
 
 SETTINGS = SOURCE + SENSE + BOX

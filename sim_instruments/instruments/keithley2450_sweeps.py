@@ -17,7 +17,7 @@ from sim_instruments.instruments.keithley2450_trigger import (
 )
 from sim_instruments.instruments.keithley6221_programmes import staircase
 from sim_instruments.instruments.sourcemeter import SourceMeter
-from sim_instruments.instruments.sourcemeter_tables import LIST_CHUNK, LIST_LENGTH, POINT_MIN_S
+from sim_instruments.instruments.sourcemeter_tables import LIST_CHUNK, LIST_LENGTH, OVER_RANGE, POINT_MIN_S
 from sim_instruments.scpi.instrument import (
     Boolean,
     Choice,
@@ -181,6 +181,8 @@ class Sweeps(SourceMeter):
         if max(abs(first), abs(last)) > top:
             raise ScpiError(-222)
         count, ranging, aborts, dual, buffer = (*tail, *(1, "BEST", True, False, BUFFER)[len(tail) :])
+        if ranging != "FIX":
+            self.values["voltage_auto" if kind == "VOLT" else "current_auto"] = True
         levels = staircase(spacing, first, last, points)
         self._sweep(
             kind, np.concatenate([levels, levels[::-1]]) if dual else levels, delay_s, count, aborts, buffer
@@ -332,7 +334,7 @@ class Sweeps(SourceMeter):
         kind = next(kind for kind, named in _LIST.items() if named == name)
         return float(self.lists[kind][place - 1])
 
-    # ---- trigger model ---------------------------------------------------------------------------------------
+    # ---- trigger model ---------------------------------------------------------------------------
 
     def _block(self, place: int, *block: Any) -> None:
         self._refuse_while_running()
@@ -430,6 +432,9 @@ class Sweeps(SourceMeter):
         if (sweep["kind"] == "VOLT") != self.sources_voltage:
             raise ScpiError(-221)
         levels = np.asarray(sweep["levels"], dtype=float)
+        highest = float(np.abs(levels).max())
+        if highest > self.source_range(highest).full * OVER_RANGE * (1 + 1e-12):
+            raise ScpiError(-221)
         conversions_s = sum(self.conversion_s(each) for each in self.functions())
         dwell_s = max(POINT_MIN_S, sweep["delay_s"] + self.figures.point_s + conversions_s)
         self.target = sweep["buffer"]
@@ -476,7 +481,7 @@ class Sweeps(SourceMeter):
             self.error(-211)
             return
         self.run_state = "IDLE"
-        self._run_blocks(self.stopped_at, self.ending["counters"])
+        self._run_blocks(self.stopped_at + 1, self.ending["counters"])
 
     def operation_end_s(self) -> float:
         return float(np.inf) if self.run_state == "WAITING" else super().operation_end_s()

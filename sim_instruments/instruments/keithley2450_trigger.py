@@ -69,7 +69,7 @@ class Runner:
             if steps > STEPS_MAX:
                 raise ScpiError(-221, "Settings conflict; trigger model without an end")
             kind, *rest = self._blocks[at - 1]
-            if kind == "WAIT" and at != first:
+            if kind == "WAIT":
                 self._line.at, self._line.waiting = at, True
                 break
             at = self._step(kind, rest, at)
