@@ -209,7 +209,8 @@ def training_rows(losses: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows = [_bar_row(entry) for entry in losses if _has_bar(entry)]
     for arm, title in LOOPED.items():
         for (world, devices), gain in gains(losses, arm, "transfer_calibrated").items():
-            rows.append(_gain_row(world, devices, title, gain))
+            if world != "static":  # there nothing is left to gain: said in plain words below the table
+                rows.append(_gain_row(world, devices, title, gain))
     return rows
 
 
