@@ -26,6 +26,7 @@ from sim_instruments.scpi.instrument import Boolean, ScpiError, ScpiInstrument
 from sim_instruments.world.contracts import BoolArray, FloatArray, Level, PulseTrain
 
 ABORT_BLOCK = 16  # points played before the compliance is looked at, where a sweep ends on it
+SHORTEST_S = 1e-9  # less than this is rounding
 CHUNK = 200_000  # points played in one call at most
 
 
@@ -81,6 +82,10 @@ class SourceMeter(ScpiInstrument):
     def take(self, points: Points) -> None:
         """Points of a programme were measured."""
         raise NotImplementedError
+
+    def level_afterwards(self, last: float) -> float:
+        """What is sourced from the end of a programme on, whose last level was this."""
+        return 0.0
 
     def programme_over(self) -> None:
         """The programme ended by itself."""
@@ -214,7 +219,7 @@ class SourceMeter(ScpiInstrument):
         self.programme = contiguous("SWE", levels, dwell_s, None, passes=passes, limit_v=self.limit)
         self.programme.start_s = self.programme.played_until_s = self.world.now
         self.reads, self.aborts, self.in_compliance = reads, aborts, False
-        self.hold_level(float(levels[0]))
+        self.hold_level(0.0)  # until the first point, or its part up to now, is played: it is lived once
 
     def stop(self) -> None:
         """End what runs, now; the point that this cuts is played so far and not measured."""
@@ -236,6 +241,7 @@ class SourceMeter(ScpiInstrument):
                 over = True
                 break
         if over:
+            self._play_rest(programme, now)
             self.programme = None
             self.programme_over()
         else:
@@ -269,6 +275,13 @@ class SourceMeter(ScpiInstrument):
             trace = self._train(programme, tuple(np.array([value]) for value in part))
             self.note_limited(bool(trace.compliance[0]))
             programme.played_until_s = part[1] + part[2]
+
+    def _play_rest(self, programme: Programme, now: float) -> None:
+        """What the source has held since the last point: the world knows only what stood before."""
+        since_s = programme.played_until_s
+        if now - since_s > SHORTEST_S:
+            held = np.array([self.level_afterwards(float(programme.level_a[-1]))])
+            self._train(programme, (held, np.array([since_s]), np.array([now - since_s])))
 
     def note_limited(self, limited: bool) -> None:
         """The source was, or was not, at its limit."""
