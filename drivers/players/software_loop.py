@@ -23,6 +23,7 @@ from drivers.players._planning import (
     signal_v,
     unknown_devices,
 )
+from drivers.players._waveform_load import NOMINAL_UNCERTAINTY
 from hilab.frames import Flag, FrameBatch, FramePlan, FrameReadings
 from hilab.roles import BiasSource, PulseSource, Reader, Station
 
@@ -30,6 +31,7 @@ ROLES = ("pulse_source", "bias_source", "reader")
 SETTLE_S = 1e-3  # from the read current to the reading
 READ_MESSAGES = 5  # level, output on, reading, compliance, off
 SETUP_MESSAGES = 8  # once for each device
+UNKNOWN_LOAD = "a voltage source into the nominal resistance: amplitudes are as uncertain as that"
 
 
 class SoftwareLoopPlayer:
@@ -74,8 +76,15 @@ class SoftwareLoopPlayer:
             relay_moves=len(loads),
             notes=(
                 "one frame at a time: waits are as asked or longer, the true times come with the readings",
+                *([UNKNOWN_LOAD] if self._blind else []),
             ),
+            amplitude_uncertainty=NOMINAL_UNCERTAINTY if self._blind else 0.0,
         )
+
+    @property
+    def _blind(self) -> bool:
+        """Whether the source makes its currents through a load that it knows from the bench file only."""
+        return hasattr(self._source, "set_load_ohm")
 
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, self._source.compliance_max_v)

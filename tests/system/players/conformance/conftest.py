@@ -387,8 +387,8 @@ def check_counts(found: Measured) -> None:
 
 def check_time(found: Measured) -> None:
     """Bench time within 3 % of the plan (10 ms for host work apart), and so much of the whole for each kind;
-    a tenth for a player that does not know how many messages its drivers need."""
-    share = 0.1 if recipe_of(found.case).slow else 0.03
+    a fifth for a player that does not know how many messages its drivers need."""
+    share = 0.2 if recipe_of(found.case).slow else 0.03
     planned_s = found.plan.duration_s
     allowed_s = share * planned_s + 10e-3
     assert abs(found.bench_s - planned_s) < allowed_s, (
