@@ -14,7 +14,7 @@ from sim_instruments.devices import hall_bar_law as law
 from sim_instruments.devices.counter_random import uniform
 from sim_instruments.devices.hall_bar_parameters import draw, physics, torque_efficiency
 from sim_instruments.devices.hall_bar_truth import HallBarTruth
-from sim_instruments.world import streams
+from sim_instruments.world import passes, streams
 from sim_instruments.world.circuit import Load
 from sim_instruments.world.device import Chip, DeviceModel
 from sim_instruments.world.field import Field
@@ -102,21 +102,36 @@ class HallBar:
             return current * self._line_ohm() if np.isfinite(self._line_ohm()) else np.zeros_like(current)
         if port == "longitudinal":
             return current * self.drawn.tap_ohm
-        drawn = self.drawn
-        still = not when.size or not self.field.moving(float(when.flat[0]))
-        coil_t = self.field.coil_t(when.flat[0] if when.size and still else when)
-        ordinary = self.physics["ordinary_hall_ohm_per_t"] * (coil_t + self.field.offset_t)
-        of_state = 0.5 * drawn.r_ahe_ohm * np.asarray(current_level_a)
-        return np.asarray(
-            of_state + current * (drawn.leak_ohm + ordinary) + (drawn.offset_v + self._emf_v(when))
-        )
+        of_state = np.asarray(current_level_a, dtype=np.float64)
+        if not current.shape == of_state.shape == when.shape:
+            current, of_state, when = np.broadcast_arrays(current, of_state, when)
+        return self._hall_v(current, of_state, when)
 
-    def _emf_v(self, time_s: FloatArray) -> FloatArray:
-        """Slow drift, and what the chip's heat adds (within a train that of its end)."""
-        since = self._state[kernel.HEAT_TIME]
-        age = np.maximum(time_s - since, 0.0) if time_s.size and time_s.flat[-1] > since else 0.0
-        heat = self._state[kernel.HEAT_3] * np.exp(-age / self.heat.tau_s[2])
-        return np.asarray(self.emf.at(time_s) + self.physics["emf_per_kelvin_v"] * heat)
+    def _hall_v(self, current: FloatArray, of_state: FloatArray, when: FloatArray) -> FloatArray:
+        """At the Hall arms; heat adds to their thermal voltage (within a train that of its end)."""
+        if not when.size:
+            return np.empty(when.shape)
+        drawn, ordinary = self.drawn, self.physics["ordinary_hall_ohm_per_t"]
+        first = float(when.flat[0])
+        moving = self.field.moving(first)
+        coil_t = 0.0 if moving else self.field.parameters.tesla_per_ampere * self.field.coil_now_a(first)
+        volts = np.empty(when.size)
+        passes.hall_v(
+            current.ravel(),
+            of_state.ravel(),
+            when.ravel(),
+            0.5 * drawn.r_ahe_ohm,
+            drawn.leak_ohm + ordinary * (coil_t + self.field.offset_t),
+            drawn.offset_v,
+            self.emf.upto(float(when.max())),
+            STEP_S,
+            self.physics["emf_per_kelvin_v"] * float(self._state[kernel.HEAT_3]),
+            float(self._state[kernel.HEAT_TIME]),
+            self.heat.tau_s[2],
+            volts,
+        )
+        seen: FloatArray = volts.reshape(when.shape)
+        return seen + current * ordinary * self.field.coil_t(when) if moving else seen
 
     def _line_ohm(self) -> float:
         if self.dead or self._state[kernel.DEAD] > 0:
@@ -173,7 +188,7 @@ class HallBar:
             outside = np.array([field.coil_t(first) + field.offset_t], dtype=np.float64)
         else:
             outside = field.coil_t(start_s) + field.ripple_t(start_s) + field.offset_t
-        before = self._count.copy(), self._state.copy()
+        before = self.truth.heat_sums()
         survived = kernel.play(
             self._law,
             self._hot,
@@ -192,7 +207,7 @@ class HallBar:
             level,
         )
         self._time = max(self._time, stop)
-        self.truth.note_heat(stop, *before)
+        self.truth.note_heat(stop, before)
         return level, int(survived)
 
     def _negligible(self, since: float, until: float, current_a: float, field: Field) -> bool:

@@ -69,7 +69,7 @@ def memory() -> Memory:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _remember_width(bar: Switching, heat: Thermal, row: Floats, nanoseconds: int) -> None:
+def _remember_width(bar: Switching, heat: Thermal, row: Floats, nanoseconds: Any) -> None:
     """All that depends on the width of a pulse alone."""
     exact = max(nanoseconds * 1e-9, SHORTEST_S)
     row[_OWN] = 0.0
@@ -85,7 +85,7 @@ def _remember_width(bar: Switching, heat: Thermal, row: Floats, nanoseconds: int
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _remember_gap(heat: Thermal, row: Floats, nanoseconds: int) -> None:
+def _remember_gap(heat: Thermal, row: Floats, nanoseconds: Any) -> None:
     """What a gap leaves of each rise."""
     for k in range(3):
         row[k] = math.exp(nanoseconds * -1e-9 / heat.tau_s[k])
@@ -264,7 +264,7 @@ def _conditions(
     state[HEAT_1], state[HEAT_2], state[HEAT_3], state[HEAT_TIME] = x1, x2, x3, heat_time
     state[HEAT_SUM_POSITIVE], state[HEAT_SUM_NEGATIVE] = warm_positive, warm_negative
     count[POSITIVE], count[NEGATIVE] = positive, negative
-    return many
+    return int(many)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -290,7 +290,7 @@ def _states(
         sign, spot, residual = switch(
             bar,
             key,
-            number + np.int64(i),
+            number + int(i),
             sign,
             spot,
             residual,

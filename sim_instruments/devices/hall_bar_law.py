@@ -90,7 +90,7 @@ def exponential(value: float) -> float:
     index = np.uint64(place + 128.0 * _PARTS)
     square = rest * rest
     series = 1.0 + rest + square * (0.5 + rest * (1.0 / 6.0) + square * (1.0 / 24.0 + rest * (1.0 / 120.0)))
-    return _POWERS[index >> _BITS] * _OCTAVE[index & _BELOW] * series
+    return float(_POWERS[index >> _BITS] * _OCTAVE[index & _BELOW] * series)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

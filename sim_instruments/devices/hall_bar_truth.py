@@ -226,18 +226,24 @@ class HallBarTruth:
 
     # ---- kept by the device ---------------------------------------------------------------------------
 
-    def note_heat(self, stop_s: float, count: NDArray[np.int64], state: FloatArray) -> None:
-        """A train ended: keep the mean rise at its pulses, from the counters before it."""
-        now, many = self._device.state, self._device.count
-        row = [stop_s]
-        for number, total in (
-            (kernel.POSITIVE, kernel.HEAT_SUM_POSITIVE),
-            (kernel.NEGATIVE, kernel.HEAT_SUM_NEGATIVE),
-        ):
-            pulses = int(many[number] - count[number])
-            row.append(float(now[total] - state[total]) / pulses if pulses else 0.0)
-        if row[1] or row[2]:
-            self._heat.append((row[0], row[1], row[2]))
+    def heat_sums(self) -> tuple[int, float, int, float]:
+        """Pulses so far and the sum of the rises that they found, of each polarity."""
+        state, count = self._device.state, self._device.count
+        return (
+            int(count[kernel.POSITIVE]),
+            float(state[kernel.HEAT_SUM_POSITIVE]),
+            int(count[kernel.NEGATIVE]),
+            float(state[kernel.HEAT_SUM_NEGATIVE]),
+        )
+
+    def note_heat(self, stop_s: float, before: tuple[int, float, int, float]) -> None:
+        """A train ended: keep the mean rise at its pulses, from the sums before it."""
+        after = self.heat_sums()
+        up, down = after[0] - before[0], after[2] - before[2]
+        warm_up = (after[1] - before[1]) / up if up else 0.0
+        warm_down = (after[3] - before[3]) / down if down else 0.0
+        if warm_up or warm_down:
+            self._heat.append((stop_s, warm_up, warm_down))
             del self._heat[:-KEPT_ROWS]
 
     def heat_history(self) -> FloatArray:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim_instruments.world.contracts import Level, PulseTrain
-
-FloatArray = NDArray[np.float64]
+from sim_instruments.world import passes
+from sim_instruments.world.contracts import BoolArray, FloatArray, Level, PulseTrain
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """A pad as a source sees it: its open voltage (V) behind a resistance (ohm, inf where it is open)."""
 
     emf_v: float
     ohm: float
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """All pads on one line in parallel: open voltage, resistance, and each pad's share of the current."""
 
     emf_v: float
@@ -31,11 +28,11 @@ class Node:
 
     @property
     def open(self) -> bool:
-        return not np.isfinite(self.ohm)
+        return not math.isfinite(self.ohm)
 
     def behind(self, series_ohm: float) -> Node:
         """The same node behind a resistor (a shunt in the line)."""
-        return replace(self, ohm=self.ohm + series_ohm) if series_ohm else self
+        return Node(self.emf_v, self.ohm + series_ohm, self.shares) if series_ohm else self
 
 
 def parallel(loads: Sequence[Load]) -> Node:
@@ -73,35 +70,32 @@ def drive(node: Node, level: Level) -> tuple[float, float, bool]:
     return voltage, (voltage - node.emf_v) / node.ohm, True
 
 
-def drive_pulses(node: Node, train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """(current_a, voltage_v, compliance), each (n,), of a train's pulses into a node; see `drive`."""
-    if train.voltage_mode:
-        return _drive_volts(node, train)
-    level_a, limit_v = train.level_a, train.limit_v
+def drive_pulses(node: Node, train: PulseTrain) -> tuple[FloatArray, BoolArray]:
+    """(current_a, compliance), each (n,), of a train's pulses into a node; see `drive`."""
+    level, limit = train.level_a, train.limit_v
     if node.open:
-        return open_line(train)
-    voltage = node.emf_v + level_a * node.ohm
-    compliance = (np.abs(voltage) > limit_v) & (level_a != 0)
-    if not compliance.any():
-        return level_a, voltage, compliance
-    voltage = np.where(compliance, np.copysign(limit_v, voltage), voltage)
-    return np.where(compliance, (voltage - node.emf_v) / node.ohm, level_a), voltage, compliance
-
-
-def open_line(train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """The same where nothing is connected: a current source rails, a voltage source stays."""
-    nothing = np.zeros_like(train.level_a)
+        limited = np.zeros(len(level), np.bool_) if train.voltage_mode else level != 0
+        return np.zeros(len(level)), limited
     if train.voltage_mode:
-        return nothing, train.level_a, np.zeros(len(nothing), np.bool_)
-    on = train.level_a != 0
-    return nothing, np.where(on, np.copysign(train.limit_v, train.level_a), 0.0), on
+        current, siemens = np.empty(len(level)), 1.0 / (train.series_ohm + node.ohm)
+        if passes.driven_by_volts(level, node.emf_v, siemens, limit, current):
+            return current, np.abs(level - node.emf_v) * siemens > limit
+        return current, np.zeros(len(level), np.bool_)
+    if passes.largest(level) * node.ohm + abs(node.emf_v) <= limit:
+        return level, np.zeros(len(level), np.bool_)
+    voltage = node.emf_v + level * node.ohm
+    limited = (np.abs(voltage) > limit) & (level != 0)
+    held = (np.copysign(limit, voltage) - node.emf_v) / node.ohm
+    return np.where(limited, held, level), limited
 
 
-def _drive_volts(node: Node, train: PulseTrain) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+def pulses_v(node: Node, train: PulseTrain, current_a: FloatArray, alive: int) -> FloatArray:
+    """(n,) voltage across the source's terminals in each pulse; the line is open from pulse `alive` on."""
     if node.open:
-        return open_line(train)
-    current = (train.level_a - node.emf_v) * (1.0 / (train.series_ohm + node.ohm))
-    compliance = np.abs(current) > train.limit_v
-    if compliance.any():
-        current = np.where(compliance, np.copysign(train.limit_v, current), current)
-    return current, node.emf_v + current * node.ohm, compliance
+        alive = 0
+    voltage = current_a * node.ohm if alive else np.empty(len(current_a))
+    voltage += node.emf_v
+    level = train.level_a[alive:]
+    railed = np.where(level == 0, 0.0, np.copysign(train.limit_v, level))
+    voltage[alive:] = level if train.voltage_mode else railed
+    return voltage

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim_instruments.world.circuit import Node, pulses_v
 from sim_instruments.world.contracts import BoolArray, FloatArray, PulseTrain
 from sim_instruments.world.windows import window_means
 from sim_instruments.world.wiring import Pad
@@ -15,12 +17,15 @@ from sim_instruments.world.wiring import Pad
 if TYPE_CHECKING:
     from sim_instruments.world.world import World
 
-_NO_LEVELS: FloatArray = np.empty(0)
+NO_LEVELS: FloatArray = np.empty(0)
 
 
 @dataclass(frozen=True)
 class DeviceTrace:
-    """One device in a train: current during the pulses (n,), between them, and its level after each (n,)."""
+    """One device in a train: current during the pulses (n,), between them, and its level after each (n,).
+
+    A shunt has no level: its array is empty.
+    """
 
     current_a: FloatArray
     base_a: float
@@ -37,10 +42,16 @@ class Trace:
     train: PulseTrain
     connections: Mapping[str, tuple[Pad, ...]]
     played: Mapping[str, DeviceTrace]
+    node: Node
     current_a: FloatArray
-    voltage_v: FloatArray
     compliance: BoolArray
     base_v: float
+    alive: int
+
+    @cached_property
+    def voltage_v(self) -> FloatArray:
+        """(n,) voltage across the source's terminals during each pulse."""
+        return pulses_v(self.node, self.train, self.current_a, self.alive)
 
     def sensed_v(self, terminal: str) -> FloatArray:
         """(n,) true voltage at a terminal pair during each pulse (with the state that it leaves)."""
@@ -60,7 +71,7 @@ class Trace:
         A window may reach beyond the train: the source is at base_a there. ValueError if they do not ascend.
         """
         if terminal == self.terminal:
-            return self._means(start_s, stop_s, self.voltage_v, self.base_v, _NO_LEVELS, 0.0)[0]
+            return self._means(start_s, stop_s, self.voltage_v, self.base_v, NO_LEVELS, 0.0)[0]
         middle = 0.5 * (start_s + stop_s)
         return self._joined(terminal, len(middle), lambda pad: self._pad_mean_v(pad, start_s, stop_s, middle))
 
@@ -101,12 +112,11 @@ class Trace:
         level_before: float,
     ) -> tuple[FloatArray, FloatArray]:
         mean, mean_level = np.empty(len(start_s)), np.empty(len(start_s))
-        levels = level if len(level) == len(pulse) else np.zeros(len(pulse))
         if not window_means(
             self.train.start_s,
             self.train.width_s,
             pulse,
-            levels,
+            level,
             base,
             level_before,
             start_s,

@@ -25,10 +25,10 @@ def window_means(
     """Fill mean and mean_level (m,): of a piecewise constant signal, and of the signal times the level.
 
     The signal is pulse[i] (n,) during pulse i and base elsewhere; the level is level[i] from the
-    beginning of pulse i on. Windows open in ascending order; a window without length takes the value
-    at its time. Returns False (nothing useful filled) if the windows do not ascend.
+    beginning of pulse i on (none: 0). Windows open in ascending order; one without length takes the
+    value at its time. Returns False (nothing useful filled) if they do not ascend.
     """
-    count = len(start)
+    count, stateless = len(start), len(level) == 0
     first = 0  # the first pulse that ends after the window opens
     for k in range(len(opens)):
         begin, end = opens[k], closes[k]
@@ -37,18 +37,20 @@ def window_means(
         while first < count and start[first] + width[first] <= begin:
             first += 1
         if first < count and start[first] <= begin and end <= start[first] + width[first]:
-            mean[k], mean_level[k] = pulse[first], pulse[first] * level[first]
+            mean[k] = pulse[first]
+            mean_level[k] = 0.0 if stateless else pulse[first] * level[first]
             continue
         at, i = begin, first
         total, total_level = 0.0, 0.0
-        now = level[first - 1] if first > 0 else level_before
+        now = level[first - 1] if first > 0 and not stateless else level_before
         while i < count and start[i] < end:
             gap = max(start[i] - at, 0.0)
             stop = min(start[i] + width[i], end)
             part = stop - max(start[i], begin)
             total += base * gap + pulse[i] * part
-            total_level += base * gap * now + pulse[i] * part * level[i]
-            at, now = stop, level[i]
+            after = 0.0 if stateless else level[i]
+            total_level += base * gap * now + pulse[i] * part * after
+            at, now = stop, after
             i += 1
         rest = max(end - at, 0.0)
         if end > begin:

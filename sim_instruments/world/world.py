@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sim_instruments.world.circuit import Node, drive, drive_pulses, open_line, parallel
+from sim_instruments.world import passes
+from sim_instruments.world.circuit import Node, drive, drive_pulses, parallel
 from sim_instruments.world.contracts import (
     NO_ERRORS,
     FloatArray,
@@ -24,7 +25,7 @@ from sim_instruments.world.device import Device
 from sim_instruments.world.field import Field
 from sim_instruments.world.shunt import Shunt
 from sim_instruments.world.streams import Streams
-from sim_instruments.world.trace import DeviceTrace, Trace
+from sim_instruments.world.trace import NO_LEVELS, DeviceTrace, Trace
 from sim_instruments.world.wiring import Pad, Wiring, shunt_name
 
 TIMING_S = 1e-9  # what rounding may add up to in a train's times
@@ -119,11 +120,12 @@ class World:
         if len(train.start_s):
             self._settle(terminal, float(train.start_s[0]))
         node = self._node(terminal)
-        current, voltage, compliance = drive_pulses(node, train)
+        current, compliance = drive_pulses(node, train)
         base_v, base_a, _ = drive(
             node, Level(train.base_a, train.limit_v, True, train.voltage_mode, train.series_ohm)
         )
         played: dict[str, DeviceTrace] = {}
+        alive = len(current)
         for (name, port), share in zip(pads, node.shares, strict=True):
             if port != "current" or share == 0.0:
                 continue
@@ -136,11 +138,12 @@ class World:
                 mine = mine.copy()
                 mine[survived:] = 0.0
                 if len(pads) == 1:
-                    current, voltage, compliance = _broken(train, current, voltage, compliance, survived)
+                    current, compliance, alive = mine, compliance.copy(), survived
+                    compliance[survived:] = (not train.voltage_mode) & (train.level_a[survived:] != 0)
             played[name] = DeviceTrace(mine, base_a * share, level, before)
         if terminal in self.shunts:
-            played[shunt_name(terminal)] = DeviceTrace(current, base_a, np.zeros(len(current)), 0.0)
-        return Trace(self, terminal, train, connections, played, current, voltage, compliance, base_v)
+            played[shunt_name(terminal)] = DeviceTrace(current, base_a, NO_LEVELS, 0.0)
+        return Trace(self, terminal, train, connections, played, node, current, compliance, base_v, alive)
 
     # ---- readers --------------------------------------------------------------------------------------
 
@@ -259,7 +262,7 @@ class World:
             return drive(self._node(part.terminal), level)[1] if level else 0.0
         total = 0.0
         for terminal, level in self._levels.items():
-            if not level.connected or (level.value == 0 and not level.voltage_mode):
+            if not level.connected or level.value == 0:
                 continue
             pads = self.wiring.connections.get(terminal, ())
             if (name, "current") in pads:
@@ -345,21 +348,9 @@ class World:
             raise ValueError(f"a pulse train of {terminal} has arrays of different lengths")
         if not count:
             return
-        ends = train.start_s + train.width_s
-        if (train.start_s[1:] < ends[:-1] - TIMING_S).any() or not (train.width_s > 0).all():
+        found = passes.order(train.start_s, train.width_s, self.now, TIMING_S)
+        if found == passes.OVERLAPS:
             raise ValueError(f"the pulses of a train of {terminal} overlap or have no width")
-        if ends[-1] > self.now + TIMING_S:
-            raise ValueError(f"a pulse train of {terminal} ends at {ends[-1]} s, after now ({self.now} s)")
-
-
-def _broken(
-    train: PulseTrain, current: FloatArray, voltage: FloatArray, compliance: Any, survived: int
-) -> tuple[FloatArray, FloatArray, Any]:
-    """The source's side of a train whose device broke after `survived` pulses: an open line from there."""
-    none, railed, limited = open_line(train)
-    alive = np.arange(len(current)) < survived
-    return (
-        np.where(alive, current, none),
-        np.where(alive, voltage, railed),
-        np.where(alive, compliance, limited),
-    )
+        if found == passes.LATE:
+            last = train.start_s[-1] + train.width_s[-1]
+            raise ValueError(f"a pulse train of {terminal} ends at {last} s, after now ({self.now} s)")
