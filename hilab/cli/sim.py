@@ -47,13 +47,18 @@ def serve(
         raise BenchError(f"the simulated instruments cannot be served: {error}") from error
     try:
         instruments = [
-            {"name": name, "model": server.models[name], "address": address[-1]}
+            {
+                "name": name,
+                "model": server.models[name],
+                "address": address[-1],
+                "hislip": server.hislip[name][-1] if hasattr(server, "hislip") else "",
+            }
             for name, address in server.addresses.items()
         ]
         if json:
             write_json({"instruments": instruments})
         else:
-            write_table([list(row.values()) for row in instruments], ("name", "model", "address"))
+            write_table([list(row.values()) for row in instruments], ("name", "model", "address", "hislip"))
         say("serving; Ctrl-C ends it")
         _until_told_to_stop()
     finally:

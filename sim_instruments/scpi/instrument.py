@@ -210,6 +210,10 @@ class ScpiInstrument:
     def unterminated(self) -> None:
         self.error(-420)
 
+    def interrupted(self) -> None:
+        """A reply that was already on its way was overtaken by the next message."""
+        self.error(-410)
+
     def device_clear(self) -> None:
         self._pending = None
         self._opc_armed = False

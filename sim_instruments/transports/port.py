@@ -115,6 +115,15 @@ class Port:
             self._advance(now)
             self.instrument.unterminated()
 
+    def interrupted(self) -> None:
+        """A new message came before a reply that was under way was read (-410)."""
+        if not self.faults.hung and hasattr(self.instrument, "interrupted"):
+            self.instrument.interrupted()
+
+    def expects_reader(self) -> bool:
+        """A reply is to come that the next message would discard (a TSP box only queues them)."""
+        return hasattr(self.instrument, "interrupted") and self.instrument.reply_ready_s() is not None
+
     def clear(self) -> bool:
         """Device clear; False if the box does not react."""
         self._in_transit.clear()

@@ -13,9 +13,9 @@ from contextlib import suppress
 from sim_instruments.transports.framing import Framer
 from sim_instruments.transports.port import LinkLostError, Port
 
-MESSAGE_LIMIT = 4 << 20  # bytes of one program message; a longer one ends the connection
+MESSAGE_LIMIT = 64 << 20  # bytes of one program message; a longer one ends the connection
 CONNECTIONS_PER_INSTRUMENT = 8
-RECEIVE_BYTES = 1 << 16
+RECEIVE_BYTES = 1 << 18
 LOOK_S = 0.1  # how often an idle connection looks whether it has something to send, or shall end
 SEND_LIMIT_S = 10.0  # a client that does not read for so long is let go
 JOIN_LIMIT_S = 5.0
@@ -31,10 +31,12 @@ class TcpServer:
     the order of `ports`. Raises OSError naming the instrument when an address cannot be had.
     """
 
+    connections_max = CONNECTIONS_PER_INSTRUMENT
+
     def __init__(self, ports: Mapping[str, Port], host: str = "127.0.0.1", port_base: int = 0):
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._connections: dict[_Connection, str] = {}
+        self._connections: dict[Connection, str] = {}
         self._selector = selectors.DefaultSelector()
         self.addresses: dict[str, tuple[str, int]] = {}
         try:
@@ -77,7 +79,7 @@ class TcpServer:
             else:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, number))
-            listener.listen(CONNECTIONS_PER_INSTRUMENT)
+            listener.listen(self.connections_max)
             listener.setblocking(False)
         except (OSError, OverflowError) as error:
             listener.close()
@@ -99,14 +101,18 @@ class TcpServer:
     def _welcome(self, name: str, port: Port, client: socket.socket) -> None:
         with self._lock:
             taken = sum(owner == name for owner in self._connections.values())
-            if taken >= CONNECTIONS_PER_INSTRUMENT or port.faults.down or self._stop.is_set():
+            if taken >= self.connections_max or port.faults.down or self._stop.is_set():
                 client.close()
                 return
-            connection = _Connection(name, port, client, self._stop, self._farewell)
+            connection = self._connection(name, port, client)
             self._connections[connection] = name
         connection.start()
 
-    def _farewell(self, connection: _Connection) -> None:
+    def _connection(self, name: str, port: Port, client: socket.socket) -> Connection:
+        """A thread for this client."""
+        return _RawConnection(name, port, client, self._stop, self._farewell)
+
+    def _farewell(self, connection: Connection) -> None:
         with self._lock:
             self._connections.pop(connection, None)
 
@@ -117,8 +123,8 @@ class TcpServer:
         self._selector.close()
 
 
-class _Connection(threading.Thread):
-    """One client of one instrument."""
+class Connection(threading.Thread):
+    """One client of one instrument, on a thread of its own: `serve` runs until it comes back or fails."""
 
     def __init__(
         self,
@@ -126,78 +132,93 @@ class _Connection(threading.Thread):
         port: Port,
         client: socket.socket,
         stop: threading.Event,
-        farewell: Callable[[_Connection], None],
+        farewell: Callable[[Connection], None],
     ):
         super().__init__(name=f"simulated instruments: {name}")
-        self._port = port
-        self._client = client
-        self._stop_event = stop
+        self.port = port
+        self.client = client
+        self.stopping = stop
         self._farewell = farewell
         with port.lock:
-            self._generation = port.generation
+            self.generation = port.generation
 
     def hang_up(self) -> None:
         """Wake the thread out of whatever it waits for."""
         with suppress(OSError):
-            self._client.shutdown(socket.SHUT_RDWR)
+            self.client.shutdown(socket.SHUT_RDWR)
 
     def run(self) -> None:
-        framer = Framer(MESSAGE_LIMIT, self._port.blocks)
         try:
-            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._client.settimeout(LOOK_S)
-            while not self._stop_event.is_set() and self._generation == self._port.generation:
-                data = self._receive()
-                if data == b"":
-                    break
-                if data is None:
-                    self._send_replies()
-                    continue
-                for message in framer.feed(data):
-                    self._exchange(message)
+            self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.client.settimeout(LOOK_S)
+            self.serve()
         except (OSError, OverflowError, LinkLostError):
             # The client has gone, does not read, sends without end, or a fault cuts the line.
             with suppress(OSError):
-                self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         finally:
-            self._client.close()
+            self.client.close()
             self._farewell(self)
 
-    def _receive(self) -> bytes | None:
-        """Bytes; b"" when the client has closed; None when nothing came for a while."""
-        try:
-            data = self._client.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            return None
-        if _QUICKACK is not None:
-            # A client that writes twice before it reads would wait 40 ms for the first write's receipt.
-            self._client.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        return data
+    def serve(self) -> None:
+        """Speak with the client."""
+        raise NotImplementedError
 
-    def _exchange(self, message: bytes) -> None:
-        with self._port.lock:
-            if self._generation != self._port.generation:
+    @property
+    def alive(self) -> bool:
+        """False when the server ends or the link was cut."""
+        return not self.stopping.is_set() and self.generation == self.port.generation
+
+    def acknowledge_at_once(self) -> None:
+        """A client that writes twice before it reads would wait 40 ms for the first write's receipt."""
+        if _QUICKACK is not None:
+            self.client.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it; OSError if the client does not read."""
+        self.client.settimeout(SEND_LIMIT_S)
+        self.client.sendall(data)
+        self.client.settimeout(LOOK_S)
+
+    def deliver(self, message: bytes, writer: object) -> None:
+        """Hand one program message to the instrument; LinkLostError if the link is cut."""
+        with self.port.lock:
+            if self.generation != self.port.generation:
                 raise LinkLostError
-            self._port.deliver(message, self)
-        self._send_replies()
+            self.port.deliver(message, writer)
+
+
+class _RawConnection(Connection):
+    """A client that ends its messages with the instrument's terminator."""
+
+    def serve(self) -> None:
+        framer = Framer(MESSAGE_LIMIT, self.port.blocks)
+        buffer = memoryview(bytearray(RECEIVE_BYTES))
+        while self.alive:
+            try:
+                count = self.client.recv_into(buffer)
+            except TimeoutError:
+                self._send_replies()
+                continue
+            if not count:
+                return
+            self.acknowledge_at_once()
+            for message in framer.feed(buffer[:count]):
+                self.deliver(message, self)
+                self._send_replies()
 
     def _send_replies(self) -> None:
         """Send what the instrument has to say to this client, waiting for what it has announced."""
-        port = self._port
-        while not self._stop_event.is_set():
+        port = self.port
+        while not self.stopping.is_set():
             with port.lock:
                 if port.last_writer is not self:
                     return  # what is queued now answers another client
                 now = port.clock.now()
                 reply, ready = port.take(now)
             if reply is not None:
-                self._send(reply)
+                self.send(reply)
             elif ready is None:
                 return
             else:
-                port.clock.wait(self._stop_event, min(max(ready - now, 1e-4), LONGEST_NAP_S))
-
-    def _send(self, reply: bytes) -> None:
-        self._client.settimeout(SEND_LIMIT_S)
-        self._client.sendall(reply)
-        self._client.settimeout(LOOK_S)
+                port.clock.wait(self.stopping, min(max(ready - now, 1e-4), LONGEST_NAP_S))

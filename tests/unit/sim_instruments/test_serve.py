@@ -39,6 +39,7 @@ def test_every_instrument_listens_and_acts_on_one_world() -> None:
         assert server.bench.clock.speed == 50.0
         host, port, resource = server.addresses["magnet"]
         assert resource == f"TCPIP0::{host}::{port}::SOCKET"
+        assert server.hislip["magnet"][2] == f"TCPIP0::{host}::hislip0,{server.hislip['magnet'][1]}::INSTR"
         assert set(server.models) == {"magnet", "gaussmeter"}
         assert server.models["gaussmeter"] == "MODEL475"
         assert ask(server.addresses["magnet"], "*IDN?").startswith("KEPCO,BIT 4886")
@@ -54,6 +55,7 @@ def test_a_port_base_gives_the_addresses() -> None:
         base = probe.getsockname()[1]
     with serve_bench(**TABLES, seed=1, port_base=base) as server:
         assert [address[1] for address in server.addresses.values()] == [base, base + 1]
+        assert [address[1] for address in server.hislip.values()] == [base + 2, base + 3]
         with pytest.raises(OSError, match=f"magnet cannot listen on 127.0.0.1 port {base}"):
             serve_bench(**TABLES, seed=1, port_base=base)
 
