@@ -18,7 +18,7 @@ from hilab.roles import Identity
 
 OVERFLOW_V = 9e36
 PULSE_WIDTH_S = (POINT_MIN_S, 10.0)
-PULSE_MESSAGES = 5
+PULSE_MESSAGES = 4  # set up, start, state, off
 PULSE_LATE_S = 0.5
 POLL_S = 5e-3
 BIAS_NPLC = 0.1  # of the voltage that comes with a bias
@@ -98,7 +98,7 @@ class ListSourceMeter(VisaDriver):
         self._bias_on = False
 
     def bias_voltage_v(self) -> float | None:
-        """Voltage across the current line (V, nan on overflow); None while the one meter is on the sense leads."""
+        """Voltage across the current line (V, nan: overflow); None while the meter is on the sense leads."""
         return None if self._reads_remotely else self._reading_v()
 
     def in_compliance(self) -> bool:
@@ -119,7 +119,8 @@ class ListSourceMeter(VisaDriver):
         self.refuse_level(amplitude_a)
         if not PULSE_WIDTH_S[0] * (1 - 1e-9) <= width_s <= PULSE_WIDTH_S[1]:
             raise BenchError(
-                f"{self.name}: a pulse of {width_s:g} s is outside {PULSE_WIDTH_S[0]:g} to {PULSE_WIDTH_S[1]:g} s"
+                f"{self.name}: a pulse of {width_s:g} s is outside {PULSE_WIDTH_S[0]:g} to "
+                f"{PULSE_WIDTH_S[1]:g} s"
             )
         self._ready = self._bias_on = False
         range_a = range_for(self.figures.current, self._current_max_a, self.name, "A").full

@@ -431,6 +431,9 @@ class Keithley2400(Readings):
     def clear_triggers(self) -> None:
         """No trigger is ever pending: nothing on this bench sends one."""
 
+    def level_afterwards(self, last: float) -> float:
+        return 0.0 if self.values["clear_auto"] else last
+
     def programme_over(self) -> None:
         if self.values["clear_auto"]:
             self.values["output"] = False

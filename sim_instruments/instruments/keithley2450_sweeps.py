@@ -468,6 +468,9 @@ class Sweeps(SourceMeter):
         self.values["output"] = bool(self.values["output"] or levels.any() or line.output)
         self.begin(levels, dwell_s, reads, 1.0, False)
 
+    def level_afterwards(self, last: float) -> float:
+        return self.level() if self.ending["output"] else 0.0
+
     def programme_over(self) -> None:
         ending = self.ending
         self.stopped_at = ending["at"]

@@ -1,4 +1,4 @@
-"""Figures of the Keithley 2450 and 2400, each with its source. [R] marks what was recalled and not read again."""
+"""Figures of the Keithley 2450 and 2400, each with its source; [R]: recalled and not read again."""
 
 from __future__ import annotations
 
@@ -61,24 +61,44 @@ def _noise(rms_at_1_plc: Sequence[tuple[float, float]], source: str) -> NoiseTab
 _2450_SHEET = "2450 data sheet SPEC-2450 Rev. A, noise (rms) below 10 Hz at 1 PLC [M]"
 KEITHLEY_2450 = Figures(
     voltage=(  # resolution of the source: the same sheet [M]
-        Range(0.02, 500e-9), Range(0.2, 5e-6), Range(2.0, 50e-6), Range(20.0, 500e-6), Range(200.0, 5e-3),
+        Range(0.02, 500e-9),
+        Range(0.2, 5e-6),
+        Range(2.0, 50e-6),
+        Range(20.0, 500e-6),
+        Range(200.0, 5e-3),
     ),
     current=(
-        Range(1e-8, 500e-15), Range(1e-7, 5e-12), Range(1e-6, 50e-12), Range(1e-5, 500e-12),
-        Range(1e-4, 5e-9), Range(1e-3, 50e-9), Range(1e-2, 500e-9), Range(1e-1, 5e-6), Range(1.0, 50e-6),
+        Range(1e-8, 500e-15),
+        Range(1e-7, 5e-12),
+        Range(1e-6, 50e-12),
+        Range(1e-5, 500e-12),
+        Range(1e-4, 5e-9),
+        Range(1e-3, 50e-9),
+        Range(1e-2, 500e-9),
+        Range(1e-1, 5e-6),
+        Range(1.0, 50e-6),
     ),
-    voltage_noise=_noise(((0.02, 1e-6), (0.2, 1e-6), (2.0, 10e-6), (20.0, 100e-6), (200.0, 1e-3)), _2450_SHEET),
+    voltage_noise=_noise(
+        ((0.02, 1e-6), (0.2, 1e-6), (2.0, 10e-6), (20.0, 100e-6), (200.0, 1e-3)), _2450_SHEET
+    ),
     current_noise=_noise(
         (
-            (1e-8, 500e-15), (1e-7, 500e-15), (1e-6, 5e-12), (1e-5, 40e-12), (1e-4, 400e-12), (1e-3, 5e-9),
-            (1e-2, 40e-9), (1e-1, 100e-9), (1.0, 3e-6),
+            (1e-8, 500e-15),
+            (1e-7, 500e-15),
+            (1e-6, 5e-12),
+            (1e-5, 40e-12),
+            (1e-4, 400e-12),
+            (1e-3, 5e-9),
+            (1e-2, 40e-9),
+            (1e-1, 100e-9),
+            (1.0, 3e-6),
         ),
         _2450_SHEET,
     ),
     overhead_s=0.15e-3,  # 3130 readings/s to memory at 0.01 PLC and 60 Hz; 2450 data sheet [R]
     point_s=0.42e-3,  # 1700 source-measure points/s to memory at 0.01 PLC and 60 Hz; 2450 data sheet [R]
     answer_s=1e-3,  # chosen: a command is parsed in about a millisecond
-)  # fmt: skip
+)
 
 _2400_SHEET = "as the 200 mV range of a 2636B at 1 PLC, in parts of full scale [R]"
 KEITHLEY_2400 = Figures(
