@@ -60,10 +60,16 @@ class Detector:
         """Edges of the staircase from the last stretch on, whole steps but for the first and the last."""
         steps = min(STEPS_MAX, max(STEPS, 4 * drive.harmonic))
         step_s = 1.0 / (drive.frequency_hz * steps)
-        first = max(int(np.ceil(self.since_s / step_s + 1e-6)), int(now / step_s) - LIVED_STEPS)
-        start_s = max(self.since_s, (first - 1) * step_s)
-        inner = step_s * np.arange(first, int(np.ceil(now / step_s - 1e-6)))
-        return np.concatenate([[start_s], inner[(inner > start_s) & (inner < now)], [now]])
+        start_s = self.since_s
+        if now - start_s > LIVED_STEPS * step_s:
+            begun = np.ceil((now - LIVED_STEPS * step_s) * drive.frequency_hz)
+            start_s = max(start_s, float(begun) / drive.frequency_hz)  # where a period begins
+            self.forget()
+        first, behind = int(np.ceil(start_s / step_s)), int(np.ceil(now / step_s))
+        inner = step_s * np.arange(first, behind)
+        shortest_s = 1e-6 * step_s
+        inside = (inner > start_s + shortest_s) & (inner < now - shortest_s)
+        return np.concatenate([[start_s], inner[inside], [now]])
 
     def _played(
         self, start_s: FloatArray, width_s: FloatArray, middle_s: FloatArray, drive: Drive
