@@ -27,6 +27,9 @@ LINK_ERRORS = (BenchError, pyvisa.errors.Error, OSError, ValueError)
 Exchange = Callable[[str, bytes], None]
 """Told of every exchange before it happens: ("write" | "read" | "clear", payload; empty for a read)."""
 
+Record = Callable[[str, bytes], None]
+"""Told of every exchange after it happened: ("write" | "answer" | "clear", the bytes on the wire)."""
+
 
 class Link(VISAAdapter):
     """PyMeasure's VISA adapter with one lock, an exchange hook and errors that say what, where and how.
@@ -52,6 +55,7 @@ class Link(VISAAdapter):
         self.terminator = terminator
         self.lock = threading.RLock()
         self.hook: Exchange | None = None
+        self.record: Record | None = None
         self.answer_s = ANSWER_S
         self.closed = False
         self._owed = (
@@ -81,6 +85,8 @@ class Link(VISAAdapter):
                 self.hook("clear", b"")
             self.connection.clear()
             self._owed = False
+            if self.record is not None:
+                self.record("clear", b"")
 
     def close(self) -> None:
         """Close the session; a second call does nothing."""
@@ -122,12 +128,16 @@ class Link(VISAAdapter):
             if self.hook is not None:
                 self.hook("write", command.encode())
             self.connection.write(command, **kwargs)
+            if self.record is not None:
+                self.record("write", f"{command}{self.terminator}".encode())
 
     def _write_bytes(self, content: bytes, **kwargs: Any) -> None:
         with self.lock, self._in_words(f"did not take {len(content)} bytes"):
             if self.hook is not None:
                 self.hook("write", content)
             self.connection.write_raw(content, **kwargs)
+            if self.record is not None:
+                self.record("write", bytes(content))
 
     def _read(self, **kwargs: Any) -> str:
         with self.lock, self._in_words(f"did not answer within {self.answer_s:g} s"):
@@ -136,6 +146,8 @@ class Link(VISAAdapter):
             self._owed = True
             answer = str(self.connection.read(**kwargs))
             self._owed = False
+            if self.record is not None:
+                self.record("answer", f"{answer}{self.terminator}".encode())
             return answer
 
     def _read_bytes(self, count: int, break_on_termchar: bool = False, **kwargs: Any) -> bytes:
@@ -145,6 +157,8 @@ class Link(VISAAdapter):
             self._owed = True
             content = bytes(super()._read_bytes(count, break_on_termchar, **kwargs))
             self._owed = False
+            if self.record is not None:
+                self.record("answer", content)
             return content
 
     def _set_timeout(self, seconds: float) -> None:
@@ -272,6 +286,10 @@ class VisaDriver(Instrument):
         """Present settings for the run file, as plain values."""
         return {"address": self.link.address, **self.bench_options}
 
+    def record_traffic(self, told: Record | None) -> None:
+        """Tell this of every exchange from now on, with the bytes on the wire; None for nobody."""
+        self.link.record = told
+
     def close(self) -> None:
         """Close the session. What the box sources goes on: make it safe before."""
         self.link.close()
@@ -311,7 +329,7 @@ class VisaDriver(Instrument):
             spare = Link(self.link.resource, self.name, self.link.visa_library, self.link.terminator, OPEN_S)
         except LINK_ERRORS as error:
             return _Attempt(None, _short(str(error), 200))
-        spare.hook = self.link.hook
+        spare.hook, spare.record = self.link.hook, self.link.record
         attempt = self._attempt(action, spare)
         if adopt and attempt.report is not None:
             self.link.swap(spare)

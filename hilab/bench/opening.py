@@ -16,6 +16,7 @@ from hilab.bench.file import SIM, BenchFile
 from hilab.bench.locks import AddressLock
 from hilab.bench.safety import make_all_safe, missing_safety, refuse_unsafe, unreached_source
 from hilab.bench.station import Bench, close_quietly
+from hilab.bench.traffic import TrafficLog
 from hilab.bench.wear import WearLedger
 from hilab.errors import BenchError, BenchFileError
 from hilab.roles import Clock, Identity, SimulatedBench
@@ -33,12 +34,14 @@ def open_bench(
     seed: int = 0,
     overrides: Mapping[str, Any] | None = None,
     player: str | None = None,
+    traffic: str | Path | None = None,
 ) -> Bench:
     """Open the bench that the file at `path` describes (or a known one by name: "sot_fast").
 
     seed: the run's seed, for the noise of a simulated bench. overrides: dotted keys of the bench file and
     the values that replace them, such as {"simulation.setting": "ideal"}. player: the player of every batch,
-    instead of the fastest that can (UsageError if this bench cannot host it).
+    instead of the fastest that can (UsageError if this bench cannot host it). traffic: a file that every
+    exchange with the instruments is written to (see `hilab.bench.traffic`).
 
     Raises BenchFileError with every problem of the file; BenchError when an address is held by another
     process, an instrument does not answer, answers as somebody else, or is not verified off. What was
@@ -52,16 +55,19 @@ def open_bench(
         twin = open_twin(file, seed, undo)
         clock: Clock = twin.clock if twin else WallClock()
         drivers: dict[str, Any] = {}
+        log = _traffic_log(traffic, path, clock, seed, player, overrides, undo)
         try:
             for name, driver_class in classes.items():
                 driver = connect(name, driver_class, file, clock, twin)
                 undo.callback(close_quietly, name, driver)
+                if log is not None:
+                    log.attach(name, driver)
                 recognise(name, driver, file, twin)
                 drivers[name] = driver  # from here on it may be spoken to
             _switch_off(drivers, file, guarded=twin is None)
             ledger = WearLedger(paths.wear_file(), ledger_name(file))
             undo.callback(ledger.close)
-            bench = Bench(file, path, drivers, clock, ledger, twin, locks)
+            bench = Bench(file, path, drivers, clock, ledger, twin, locks, log)
             bench.always_play_with(player)
         except BaseException:
             hot = unreached_source(classes, drivers, file.roles)
@@ -69,6 +75,29 @@ def open_bench(
             raise
         undo.pop_all()
         return bench
+
+
+def _traffic_log(
+    target: str | Path | None,
+    path: Path,
+    clock: Clock,
+    seed: int,
+    player: str | None,
+    overrides: Mapping[str, Any] | None,
+    undo: ExitStack,
+) -> TrafficLog | None:
+    if target is None:
+        return None
+    session = {
+        "bench": path.stem,
+        "bench_file": path.read_text(encoding="utf-8"),
+        "overrides": dict(overrides or {}),
+        "seed": seed,
+        "player": player,
+    }
+    log = TrafficLog(target, clock, session)
+    undo.callback(log.close)
+    return log
 
 
 def ledger_name(file: BenchFile) -> str:

@@ -21,6 +21,7 @@ from hilab.bench.playing import SLACK, Playing, wear_reasons
 from hilab.bench.reading import PortReading
 from hilab.bench.routing import Router, Shunts
 from hilab.bench.safety import make_all_safe, sources
+from hilab.bench.traffic import TrafficLog
 from hilab.bench.wear import WearLedger
 from hilab.errors import Aborted, BenchError
 from hilab.frames import DeviceCard, FrameBatch, FramePlan, FrameReadings
@@ -46,6 +47,7 @@ class Bench:
         ledger: WearLedger,
         twin: SimulatedBench | None = None,
         locks: tuple[AddressLock, ...] = (),
+        traffic: TrafficLog | None = None,
     ):
         self.file = file
         self.path = path
@@ -56,6 +58,8 @@ class Bench:
             {name: entry.card(name) for name, entry in file.devices.items()}
         )
         self.last_safe: tuple[SafeReport, ...] = ()
+        self.traffic = traffic
+        """The record of every exchange, where one is kept."""
         self._ledger = ledger
         self._twin = twin
         self._locks = locks
@@ -375,6 +379,8 @@ class Bench:
         if self._twin is not None:
             close_quietly("the simulated bench", self._twin)
         self._ledger.close()
+        if self.traffic is not None:
+            self.traffic.close()
         for lock in self._locks:
             lock.release()
 

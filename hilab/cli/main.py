@@ -19,7 +19,7 @@ from types import FrameType
 
 import typer
 
-from hilab.cli import bench, programs, protocols, runs, sim, speed
+from hilab.cli import bench, programs, protocols, runs, sim, speed, traffic
 from hilab.cli.output import say
 from hilab.errors import Aborted, HilabError, UsageError
 from hilab.paths import log_dir
@@ -41,6 +41,7 @@ protocols.register(app)
 runs.register(app)
 speed.register(app)
 app.add_typer(sim.app, name="sim")
+app.add_typer(traffic.app, name="traffic")
 
 
 def main() -> None:

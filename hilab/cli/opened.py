@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(path: Path, seed: int = 0, player: str | None = None) -> Iterator[Bench]:
+def opened(
+    path: Path, seed: int = 0, player: str | None = None, traffic: Path | None = None
+) -> Iterator[Bench]:
     """The opened bench; on leaving everything is off, or NotVerifiedOffError names what is not."""
     from hilab.bench import open_bench
     from hilab.bench.safety import refuse_unsafe
 
-    bench = open_bench(path, seed=seed, player=player)
+    bench = open_bench(path, seed=seed, player=player, traffic=traffic)
     try:
         yield bench
     finally:

@@ -45,6 +45,10 @@ def run(
         str | None,
         typer.Option("--player", metavar="NAME", help="Play every batch with this player, not the fastest."),
     ] = None,
+    log_traffic: Annotated[
+        Path | None,
+        typer.Option("--log-traffic", metavar="FILE", help="Write every exchange with its time to FILE."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Plan only: limits, time, wear; no pulse is played.")
     ] = False,
@@ -62,7 +66,7 @@ def run(
         _print_plan(planned, json)
         return
     _refuse_output(out)
-    with opened(bench, seed, player) as station, ProgressLine() as progress:
+    with opened(bench, seed, player, log_traffic) as station, ProgressLine() as progress:
         _finish(Engine(found, station, params, out=out, seed=seed, subscribers=[progress]), json)
 
 

@@ -165,6 +165,7 @@ class Engine:
         """Run to the end; see `hilab.engine.run`. The bench is made safe and verified on every way out."""
         streams = self._protocol.streams()
         claim(self._bench)
+        self._note_traffic("run", protocol=self._protocol.name, seed=self._seed, parameters=self._params)
         with Caught() as opening:
             self._protocol.check(self._bench)
             warning = long_run_warning(self._protocol, self._protocol.expected_s(self._bench))
@@ -230,6 +231,7 @@ class Engine:
             self._status, self._reason = "failed", describe(closing.error)
         if came_back:
             release(self._bench)
+        self._note_traffic("end", status=self._status, reason=self._reason)
         self._recorder.publish(RunEnded(self._status, self._reason, reports))
         self._recorder.close(1.0 if self._abort_reason else LISTEN_S)
 
@@ -279,6 +281,16 @@ class Engine:
             verified_safe=self._verified,
             bench_time_s=self._recorder.elapsed_bench_s,
         )
+
+    def _note_traffic(self, kind: str, **values: Any) -> None:
+        """A line in the record of the exchanges, where one is kept."""
+        traffic = getattr(self._bench, "traffic", None)
+        if traffic is not None:
+            plain = {
+                name: value.model_dump(mode="json") if isinstance(value, ProtocolParams) else value
+                for name, value in values.items()
+            }
+            traffic.note(kind, **plain)
 
     def _result(self, interrupt: BaseException | None) -> Run:
         if self._writer.failed:

@@ -25,7 +25,8 @@ class _Bernoulli(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
         (probability,) = context.saved_tensors
-        return gradients[0] * probability * (1 - probability)
+        gradient: Tensor = gradients[0] * probability * (1 - probability)
+        return gradient
 
 
 class StochasticSigmoid(nn.Module):

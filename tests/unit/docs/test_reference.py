@@ -50,7 +50,7 @@ def rows(text: str) -> Iterator[list[str]]:
 def command_page(docs: Path) -> dict[str, str]:
     text = (docs / "reference" / "command-line.md").read_text(encoding="utf-8")
     found = sections(text, 3)
-    return {re.sub(r"`hilab ([a-z ]*[a-z]).*`", r"\1", heading): body for heading, body in found.items()}
+    return {re.sub(r"`hilab ([a-z -]*[a-z]).*`", r"\1", heading): body for heading, body in found.items()}
 
 
 def test_every_command_is_described_and_no_other(command_page: dict[str, str]) -> None:
