@@ -152,7 +152,7 @@ class Keysight81160A(VisaDriver, StockKeysight81160A):
         full_v = self.load.emf_v(float(np.abs(wanted).max()))
         if abs(full_v) > BIPOLAR_MAX_V:
             raise BenchError(
-                f"{self.name}: a waveform of {full_v:g} V is above its {BIPOLAR_MAX_V:g} V in either direction"
+                f"{self.name}: a waveform of {full_v:g} V is above its {BIPOLAR_MAX_V:g} V of either sign"
             )
         full_v = max(full_v, OPEN_MIN_V / 2)
         codes = scaled(wanted * self.load.total_ohm(), full_v)

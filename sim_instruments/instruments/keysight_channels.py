@@ -164,7 +164,7 @@ class ChannelBox(ScpiInstrument):
 
     def format_number(self, value: float) -> str:
         """As the box writes it: +1.000000000000000E+03."""
-        return f"{9.9e37 if value == float('inf') else value:+.15E}"
+        return "+9.9E+37" if value == float("inf") else f"{value:+.15E}"
 
     @query("SYSTem:ERRor[:NEXT]")
     def _next_error(self) -> str:

@@ -99,6 +99,8 @@ class Generator(ChannelBox):
         playing = self.playing.get(str(channel))
         past_s = min(time_s, self.world.now)
         if playing is not None and not playing.over(past_s):
+            if not playing.takes_triggers:
+                return False
             self.play_to(past_s)
             return playing.trigger(time_s)
         if not self.bursting(channel):
@@ -226,7 +228,7 @@ class Generator(ChannelBox):
     def _quiet_s(self, now: float) -> float:
         """How far to play: to the last edge that another box waits for, so that what it measures after that
         edge comes in one piece with it; to `now` where all is over or nobody listens."""
-        if all(each.over(now) for each in self.playing.values()):
+        if all(each.over(now) or each.waiting(now) for each in self.playing.values()):
             return now
         quiet, heard = -np.inf, False
         for channel in CHANNELS:

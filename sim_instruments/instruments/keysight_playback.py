@@ -12,7 +12,7 @@ from sim_instruments.instruments.keysight_kernel import rectangles
 from sim_instruments.instruments.keysight_shapes import Cycle
 from sim_instruments.world.contracts import FloatArray
 
-LONGEST = 1 << 23  # runs that are taken out at once; more of an endless waveform are skipped, and said
+LONGEST = 1 << 21  # runs that are taken out at once; more of an endless waveform are skipped, and said
 SHORTEST_S = 1e-12  # what rounding leaves of a run at the end of a stretch
 _NONE: FloatArray = np.empty(0)
 
@@ -105,9 +105,18 @@ class Playback:
         once = sum(each.length_s for each in again)
         return self.since_s + sum(each.length_s for each in rest) + max(self.loops - 1, 0.0) * once
 
+    @property
+    def takes_triggers(self) -> bool:
+        """True if some block waits for a trigger or ends with one."""
+        return any(each.waits or each.until_trigger for each in self.blocks)
+
     def waiting(self, now: float) -> bool:
         """True while it stands still until a trigger."""
-        return self.here.waits and now >= self.since_s + self.here.length_s
+        here, since_s, index = self.here, self.since_s, self.index
+        while not here.waits and index + 1 < len(self.blocks) and now >= since_s + here.length_s:
+            since_s, index = since_s + here.length_s, index + 1
+            here = self.blocks[index]
+        return here.waits and now >= since_s + here.length_s
 
     def trigger(self, time_s: float) -> bool:
         """A trigger goes on to the next block; False if nothing waits for one."""
