@@ -23,7 +23,7 @@ def problems(path: Path) -> list[str]:
     return [problem.removeprefix(f"{path}, ") for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_waveform"])
+@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_smu", "sot_waveform"])
 def test_the_bench_files_that_come_with_hilab_are_right(name: str) -> None:
     file = read_bench_file(find_bench(name))
     assert file.name == name
@@ -34,7 +34,7 @@ def test_the_bench_files_that_come_with_hilab_are_right(name: str) -> None:
     assert card.limits.current_max_a(100.0) == pytest.approx(4e-3)
 
 
-@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_waveform"])
+@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_smu", "sot_waveform"])
 def test_real_addresses_are_all_it_takes_to_leave_the_simulation(name: str, tmp_path: Path) -> None:
     text = (data_dir() / "benches" / f"{name}.toml").read_text(encoding="utf-8")
     text = text[: text.index("\n[simulation]")]

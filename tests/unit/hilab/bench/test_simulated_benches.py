@@ -14,11 +14,11 @@ import pytest
 
 from hilab.bench import Bench, open_bench
 from hilab.cli.main import run_cli
-from hilab.frames import FrameBatch, PlanRefused
+from hilab.frames import DeviceCard, FrameBatch, PlanRefused
 from hilab.paths import data_dir
 
 
-@pytest.fixture(scope="module", params=["sot_classic", "sot_fast", "sot_digitiser", "sot_waveform"])
+@pytest.fixture(scope="module", params=["sot_classic", "sot_fast", "sot_digitiser", "sot_smu", "sot_waveform"])
 def bench(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HILAB_HOME", str(tmp_path_factory.mktemp("home")))
@@ -45,7 +45,7 @@ def test_the_longitudinal_resistance_is_the_sheets(bench: Bench) -> None:
         assert not reading.overload
 
 
-@pytest.mark.parametrize("name", ["sot_classic", "sot_fast", "sot_digitiser", "sot_waveform"])
+@pytest.mark.parametrize("name", ["sot_classic", "sot_fast", "sot_digitiser", "sot_smu", "sot_waveform"])
 def test_the_check_finds_contacts_that_are_open(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,12 +91,19 @@ def test_the_loop_opens_by_the_anomalous_hall_resistance(bench: Bench) -> None:
     assert abs(resistances[0] - resistances[1]) == pytest.approx(1.0, rel=0.25)  # R_AHE 1 ohm, sigma 5 %
 
 
+def usual_width_s(card: DeviceCard) -> float:
+    """The pulse width that the bench is made for."""
+    assert card.nominal is not None
+    return card.nominal.write_width_s
+
+
 def test_pulses_of_both_signs_set_both_states(bench: Bench) -> None:
     card = bench.devices["w2_d1"]
-    amplitude_a = card.limits.current_max_a(100e-6)
+    width_s = usual_width_s(card)
+    amplitude_a = card.limits.current_max_a(width_s)
     readings = []
     for sign in (+1, -1, +1):
-        bench.pulse("w2_d1", sign * amplitude_a, 100e-6)
+        bench.pulse("w2_d1", sign * amplitude_a, width_s)
         readings.append(
             bench.read_port("w2_d1", "hall", card.limits.read_max_a).voltage_v / card.limits.read_max_a
         )
@@ -109,11 +116,13 @@ def test_pulses_of_both_signs_set_both_states(bench: Bench) -> None:
 
 def test_frames_are_played_by_the_fastest_player(bench: Bench) -> None:
     card = bench.devices["w4_d1"]
-    strong_a = 0.85 * card.limits.current_max_a(100e-6)  # what a voltage source of 10 V reaches
+    width_s = usual_width_s(card)
+    strong_a = 0.85 * card.limits.current_max_a(width_s)  # what a voltage source of 10 V reaches
     signs = np.array([1, -1, 1, -1])
     batch = FrameBatch.of(
-        ["w4_d1"], 0, signs * strong_a, -signs * strong_a, 0.9 * card.limits.read_max_a, integration_s=20e-3
-    )
+        ["w4_d1"], 0, signs * strong_a, -signs * strong_a, 0.9 * card.limits.read_max_a,
+        reset_width_s=width_s, write_width_s=width_s, integration_s=20e-3,
+    )  # fmt: skip
     before = bench.wear("w4_d1")
     plan = bench.plan(batch)
     others = [name for name, reason in bench.suitable_players().items() if not reason and name != plan.player]

@@ -31,7 +31,7 @@ def opened(bench, name):
     return manager.open_resource(bench.addresses[name], write_termination="\n", read_termination="\n")
 
 
-@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_waveform"])
+@pytest.mark.parametrize("name", ["sot_fast", "sot_classic", "sot_digitiser", "sot_smu", "sot_waveform"])
 def test_our_bench_files_can_be_built(name):
     bench = build(**tables(name), seed=1)
     assert len(bench.world.truth) == 16
