@@ -179,6 +179,8 @@ class _Channel(Connection):
 
     def _take(self, session: Session, message: Message) -> bool:
         """Do what a message asks; False when the connection ends."""
+        if self.half_open:
+            return True
         if message.kind == Kind.DEVICE_CLEAR_COMPLETE:
             self._message.clear()
             session.undelivered = False
@@ -247,7 +249,7 @@ class _Channel(Connection):
         port = self.port
         while not session.clearing.is_set():
             with port.lock:
-                if port.last_writer is not self:
+                if port.last_writer is not self or self.half_open:
                     return LOOK_S
                 now = port.clock.now()
                 reply, ready = port.take(now)
@@ -278,8 +280,8 @@ class _Channel(Connection):
             message = self._next(1 << 12)
             if message is None or message.kind == Kind.FATAL_ERROR:
                 return
-            answer = self._answer(session, message)
-            if answer:
+            answer = b"" if self.half_open else self._answer(session, message)
+            if answer and not self.half_open:  # it may have become so meanwhile
                 session.tell_async(answer)
 
     def _answer(self, session: Session, message: Message) -> bytes:

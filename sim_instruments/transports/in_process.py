@@ -172,6 +172,8 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
         try:
             with self.bench_lock:
                 if here.generation != port.generation:
+                    if here.generation <= port.half_open:
+                        return count, self._succeed(session, _SUCCESS)
                     raise LinkLostError
                 here.forget_replies()
                 for message in port.messages(data):
@@ -207,6 +209,9 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
         port, clock = here.port, self.clock
         started = now = clock.now()
         deadline = started + here.timeout_s
+        if here.generation <= port.half_open:
+            clock.sleep(here.timeout_s)
+            return StatusCode.error_timeout
         while True:
             with self.bench_lock:
                 if here.generation != port.generation and not port.said_farewell_to(here):
@@ -286,9 +291,10 @@ class InProcessLibrary(highlevel.VisaLibraryBase):
         self.clock.sleep(here.port.latency_s + here.debt_s)
         here.debt_s = 0.0
         with self.bench_lock:
-            if here.generation != here.port.generation:
+            half_open = here.generation <= here.port.half_open
+            if here.generation != here.port.generation and not half_open:
                 return self._status(here.number, StatusCode.error_connection_lost)
-            done = action()
+            done = not half_open and action()
         if done:
             return self._status(here.number, StatusCode.success)
         self.clock.sleep(here.timeout_s)

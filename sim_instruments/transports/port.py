@@ -51,6 +51,7 @@ class Port:
         self.byte_s = 1.0 / instrument.link.bytes_per_s
         self.blocks: bool = getattr(instrument, "takes_blocks", True)
         self.generation = 0  # connections of an earlier generation are dead
+        self.half_open = -1  # those of this generation and before are dead and do not know it
         self.last_writer: object = None
         self._world = world
         self._in_transit: deque[bytes] = deque()
@@ -78,6 +79,11 @@ class Port:
         fate = self.faults.next_fate()
         if fate is _PLAIN:
             self.instrument.message(message)
+            return
+        if fate is Fate.HALF_OPEN:
+            self.half_open = self.generation
+            self.generation += 1
+            self._in_transit.clear()
             return
         if fate is Fate.LATE:
             self._withheld = self._lagging = True

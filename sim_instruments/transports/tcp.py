@@ -167,7 +167,13 @@ class Connection(threading.Thread):
     @property
     def alive(self) -> bool:
         """False when the server ends or the link was cut."""
-        return not self.stopping.is_set() and self.generation == self.port.generation
+        connected = self.generation == self.port.generation or self.half_open
+        return connected and not self.stopping.is_set()
+
+    @property
+    def half_open(self) -> bool:
+        """The line leads nowhere any more, and the client has not been told."""
+        return self.generation <= self.port.half_open
 
     def acknowledge_at_once(self) -> None:
         """A client that writes twice before it reads would wait 40 ms for the first write's receipt."""
@@ -183,6 +189,8 @@ class Connection(threading.Thread):
     def deliver(self, message: bytes, writer: object) -> None:
         """Hand one program message to the instrument; LinkLostError if the link is cut."""
         with self.port.lock:
+            if self.half_open:
+                return
             if self.generation != self.port.generation:
                 raise LinkLostError
             self.port.deliver(message, writer)
@@ -212,7 +220,7 @@ class _RawConnection(Connection):
         port = self.port
         while not self.stopping.is_set():
             with port.lock:
-                if port.last_writer is not self:
+                if port.last_writer is not self or self.half_open:
                     return  # what is queued now answers another client
                 now = port.clock.now()
                 reply, ready = port.take(now)

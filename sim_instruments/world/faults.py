@@ -1,4 +1,4 @@
-"""Faults of a link that a test switches on: a dropped connection, a silent box, a reply that comes late."""
+"""Faults of a link that a test switches on: dropped and half-open connections, a silent box, a late reply."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Fate(Enum):
     DROP_AFTER = auto()
     SWALLOW = auto()
     LATE = auto()
+    HALF_OPEN = auto()
 
 
 _PLAIN = Fate.PLAIN
@@ -56,6 +57,13 @@ class LinkFaults:
     def late_reply(self, at: int = 1) -> None:
         """The reply to the at-th exchange arrives with the next one: the reader is one reply behind."""
         self._arm(at, Fate.LATE)
+
+    def half_open(self, at: int = 1) -> None:
+        """From the at-th exchange on the present connections lead nowhere, and nobody tells the client.
+
+        As when a router forgets them: writes succeed, reads wait in vain, new connections are good.
+        """
+        self._arm(at, Fate.HALF_OPEN)
 
     def repair(self) -> None:
         """The link works again; what was swallowed or lost stays so."""

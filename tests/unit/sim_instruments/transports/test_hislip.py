@@ -304,6 +304,22 @@ def test_a_dropped_link_ends_the_session_and_the_box_goes_on(
         assert again.read()[3] == b"7\n"
 
 
+def test_a_half_open_session_is_silent_on_both_channels(
+    server: HislipServer, bench: InProcessLibrary, box: Any
+) -> None:
+    with Client(server) as client:
+        bench.link_faults(ADDRESS).half_open()
+        client.write(b"LEVEL 7\n")
+        client.control.sendall(encode(Kind.ASYNC_STATUS_QUERY))
+        for channel in (client.sync, client.control):
+            channel.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                channel.recv(1)
+        with Client(server) as again:
+            again.write(b"LEVEL?\n")
+            assert again.read()[3] == b"0\n"
+
+
 # ---- pyvisa-py's client -------------------------------------------------------------------------
 
 

@@ -163,6 +163,23 @@ def test_a_late_reply_arrives_at_the_next_query(link: Link, box: Any) -> None:
     assert box.errors == [], "the box has answered every query in time"
 
 
+def test_a_half_open_connection_takes_everything_and_gives_nothing(link: Link, box: Any) -> None:
+    with link.open() as resource:
+        resource.write("LEVEL 6")
+        assert resource.query("LEVEL?") == "6"
+        link.faults.half_open(2)
+        assert resource.query("LEVEL?") == "6"
+        resource.write("LEVEL 7")  # it seems to arrive
+        for _ in range(2):
+            assert fails(lambda: resource.query("LEVEL?")) == StatusCode.error_timeout
+        with link.open() as again:
+            assert again.query("LEVEL?") == "6"  # the box sources on, and a new connection is good
+            again.write("LEVEL 0")
+            assert again.query("LEVEL?") == "0"
+        assert fails(lambda: resource.query("LEVEL?")) == StatusCode.error_timeout
+    assert box.errors == []
+
+
 def test_device_clear_ends_the_lag(library: InProcessLibrary, visa: Any) -> None:
     library.link_faults(ADDRESS).late_reply()
     visa.timeout = 100
