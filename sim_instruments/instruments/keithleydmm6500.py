@@ -38,7 +38,6 @@ from sim_instruments.scpi.parameters import quote
 from sim_instruments.world.contracts import FloatArray, PlayTrace
 
 OVERHEAD_S = 0.3e-3  # of one reading besides its conversions; source: recalled [R]
-TIMING_S = 1e-9  # what rounding may add up to
 WAITING_AFTER_S = 0.1  # a wait is reported as one after this long; source: 7510 driver [D]
 
 
@@ -218,7 +217,7 @@ class KeithleyDMM6500(TriggerBlocks):
         """Readings of a stage without triggers that are complete by now."""
         size = len(stage.offsets_s)
         window_s = self._conversion().last_s
-        since_s = now - run["begun_s"] + TIMING_S
+        since_s = now - run["begun_s"] + programme.TIMING_S
         whole = max(0, int(since_s / stage.pass_s))
         done = whole * size + int(
             np.searchsorted(stage.offsets_s + window_s, since_s - whole * stage.pass_s, side="right")

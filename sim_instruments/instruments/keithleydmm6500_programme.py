@@ -23,6 +23,7 @@ CLEAR, WAIT, DELAY, MEASURE, NOTHING = "clear", "wait", "delay", "measure", "not
 COUNTER, ELAPSED, EVENT = "counter", "elapsed", "event"  # branches back: how often, how long, until when
 BRANCHES = (COUNTER, ELAPSED, EVENT)
 INFINITE = float("inf")
+TIMING_S = 1e-9  # what rounding may add up to
 
 
 class Block(NamedTuple):
@@ -194,13 +195,14 @@ def served(times_s: FloatArray, free_s: float, busy_s: float, latches: bool) -> 
     """
     if not len(times_s):
         return times_s, 0, False
-    if times_s[0] >= free_s and (len(times_s) == 1 or float(np.diff(times_s).min()) >= busy_s * (1 - 1e-12)):
+    free_s, busy_s = free_s - TIMING_S, busy_s - TIMING_S
+    if times_s[0] >= free_s and (len(times_s) == 1 or float(np.diff(times_s).min()) >= busy_s):
         return times_s, 0, False
     starts: list[float] = []
     missed, kept = 0, False
     for time in times_s.tolist():  # only where triggers come too fast
         if kept and time >= free_s:
-            starts.append(free_s)
+            starts.append(free_s + TIMING_S)
             free_s, kept = free_s + busy_s, False
         if time >= free_s:
             starts.append(time)
