@@ -54,7 +54,7 @@ class HallBar:
         self._count = np.zeros(kernel.COUNT_SIZE, np.int64)
         self._state[kernel.HAZARD] = -np.log(uniform(self._key, 0, law.LANE_HAZARD))
         self._count[kernel.FLIPS] = 1
-        self.truth = HallBarTruth(self)
+        self.truth: HallBarTruth = HallBarTruth(self)
 
     @property
     def level(self) -> float:
@@ -326,13 +326,18 @@ def make(name: str, card: Mapping[str, Any], chip: Chip, field: Field) -> HallBa
 
     ValueError names a geometry that makes no bar.
     """
-    sizes = {}
+    return HallBar(name, *sizes(name, card), chip, field)
+
+
+def sizes(name: str, card: Mapping[str, Any]) -> tuple[float, float]:
+    """Width and length (m) from a device's table. ValueError names one that makes no bar."""
+    found = []
     for key in ("width_m", "length_m"):
         value = card.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e-2:
             raise ValueError(f"device {name}: {key} must be a length in metre, got {value!r}")
-        sizes[key] = float(value)
-    return HallBar(name, sizes["width_m"], sizes["length_m"], chip, field)
+        found.append(float(value))
+    return found[0], found[1]
 
 
 def surroundings(chip: Chip) -> dict[str, float]:
