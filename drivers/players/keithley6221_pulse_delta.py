@@ -83,8 +83,8 @@ class PulseDeltaPlayer:
 
     def plan(self, batch: FrameBatch) -> FramePlan:
         """Check, quantise, split by device and buffer, and price; PlanRefused with every reason."""
-        refuse(unknown_devices(batch, self._station.devices) + _time_complaints(batch))
-        width_s, period_s = batch.write_width_s, self._period_s
+        refuse(unknown_devices(batch, self._station.devices))
+        width_s, period_s = min(max(batch.write_width_s, WIDTH_S[0]), WIDTH_S[1]), self._period_s
         timed = _timed(batch, width_s, period_s)
         found = judged(
             timed,
@@ -95,7 +95,7 @@ class PulseDeltaPlayer:
             ranges=KEITHLEY_6221_CURRENT,
             source="6221",
         )
-        refuse(list(found.reasons))
+        refuse([*_time_complaints(batch), *found.reasons])
         actual = found.on_digits(timed)
         cycles = _cycles(batch)
         loads = loads_of(batch, found.groups, min(BUFFER, LIST_MAX) // cycles)
@@ -244,6 +244,7 @@ def _timed(batch: FrameBatch, width_s: float, period_s: float) -> FrameBatch:
     wait_s = period_s - width_s
     return replace(
         batch,
+        write_width_s=width_s,
         reset_width_s=width_s,
         reset_gap_s=wait_s,
         reset_wait_s=wait_s,

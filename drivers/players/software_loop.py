@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from drivers.players._planning import (
     signal_v,
     unknown_devices,
 )
-from drivers.players._waveform_load import NOMINAL_UNCERTAINTY
+from drivers.players._waveform_load import LineLoad, measured_load, nominal_load
 from hilab.frames import Flag, FrameBatch, FramePlan, FrameReadings
 from hilab.roles import BiasSource, PulseSource, Reader, Station
 
@@ -31,7 +31,6 @@ ROLES = ("pulse_source", "bias_source", "reader")
 SETTLE_S = 1e-3  # from the read current to the reading
 READ_MESSAGES = 5  # level, output on, reading, compliance, off
 SETUP_MESSAGES = 8  # once for each device
-UNKNOWN_LOAD = "a voltage source into the nominal resistance: amplitudes are as uncertain as that"
 
 
 class SoftwareLoopPlayer:
@@ -45,11 +44,32 @@ class SoftwareLoopPlayer:
         self._bias: BiasSource = station.role("bias_source")
         self._reader: Reader = station.role("reader")
         self._envelope = Envelope(station.devices)
+        self._loads: dict[str, LineLoad] = {}
 
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where the bench has a pulse source, a bias source and a reader."""
         return missing_roles(station, ROLES)
+
+    # ---- prepare -----------------------------------------------------------------------------------
+
+    def prepare(self, batch: FrameBatch) -> None:
+        """Measure at the shunt what hangs on a voltage source, where that was not done lately."""
+        shunt = self._station.shunt
+        if shunt is None or not self._by_voltage:
+            return
+        for device in batch.devices:
+            known = self._loads.get(device)
+            if device in self._station.devices and not (known and known.fresh(self._station.clock.now())):
+                self._loads[device] = measured_load(self._station, device, shunt)
+
+    @property
+    def _by_voltage(self) -> bool:
+        """Whether the source makes its currents with a voltage into a load that it must be told."""
+        return hasattr(self._source, "set_load_ohm")
+
+    def _load(self, device: str) -> LineLoad:
+        return self._loads.get(device) or nominal_load(self._station.devices[device], self._station.shunt)
 
     # ---- plan ------------------------------------------------------------------------------------
 
@@ -57,7 +77,8 @@ class SoftwareLoopPlayer:
         """Check against the devices' limits and price; PlanRefused with every reason."""
         refuse(unknown_devices(batch, self._station.devices))
         found = judged(batch, self._envelope, self._limit_v, self._noise_v, reader="the reader")
-        refuse([*_width_complaints(self._source, batch), *found.reasons])
+        lines = self._line_complaints(found.peaks)
+        refuse([*_width_complaints(self._source, batch), *found.reasons, *lines])
         loads = loads_of(batch, found.groups, max(len(batch), 1))
         actual = self._actual(batch)
         frame = self._frame_spent_s(actual, max(self._source.message_s, self._reader.message_s))
@@ -76,15 +97,19 @@ class SoftwareLoopPlayer:
             relay_moves=len(loads),
             notes=(
                 "one frame at a time: waits are as asked or longer, the true times come with the readings",
-                *([UNKNOWN_LOAD] if self._blind else []),
             ),
-            amplitude_uncertainty=NOMINAL_UNCERTAINTY if self._blind else 0.0,
+            amplitude_uncertainty=max((self._load(device).uncertainty for device in found.peaks), default=0.0)
+            if self._by_voltage
+            else 0.0,
         )
 
-    @property
-    def _blind(self) -> bool:
-        """Whether the source makes its currents through a load that it knows from the bench file only."""
-        return hasattr(self._source, "set_load_ohm")
+    def _line_complaints(self, devices: Iterable[str]) -> list[str]:
+        """Lines that are not as the bench file says, where they matter."""
+        if not self._by_voltage:
+            return []
+        cards, shunt = self._station.devices, self._station.shunt
+        found = [self._load(device).complaint(cards[device], shunt) for device in devices]
+        return [sentence for sentence in found if sentence]
 
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, self._source.compliance_max_v)
@@ -154,6 +179,8 @@ class SoftwareLoopPlayer:
     def _prepare(self, device: str, peak: Peaks, batch: FrameBatch) -> None:
         """Limits and reader for one device; the drivers check every level against them again."""
         compliance_v = self._limit_v(device)
+        if self._by_voltage:
+            self._source.set_load_ohm(self._load(device).ohm)  # type: ignore[attr-defined]
         highest_a = max(peak.write_a, peak.reset_a, peak.read_a)
         name_of = self._station.instrument_name
         one_box = name_of("bias_source") == name_of("pulse_source")

@@ -153,9 +153,10 @@ class World:
         if not pads:
             return float("nan")
         self._settle(terminal)
-        if terminal in self._levels and self._levels[terminal].connected:
-            return self.source_state(terminal)[0]
-        node = self._node(terminal)
+        level, node = self._levels.get(terminal), self._node(terminal)
+        if level is not None and level.connected:
+            floating = node.open and not level.value and not level.voltage_mode
+            return float("nan") if floating else self.source_state(terminal)[0]
         if not any(port == "current" for _, port in pads):
             return float("nan") if node.open else node.emf_v
         return self._line_v(pads)
