@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from sim_instruments.transports.framing import split_messages
+from sim_instruments.transports.framing import LINE_ENDS, split_messages
 from sim_instruments.world.contracts import SimInstrument
 from sim_instruments.world.faults import Fate, LinkFaults
 
@@ -50,6 +50,8 @@ class Port:
         self.latency_s = instrument.link.latency_s
         self.byte_s = 1.0 / instrument.link.bytes_per_s
         self.blocks: bool = getattr(instrument, "takes_blocks", True)
+        nul = instrument.link.terminator == b"\0"
+        self.terminators = b"\0" if nul else LINE_ENDS  # of what it is told
         self.generation = 0  # connections of an earlier generation are dead
         self.half_open = -1  # those of this generation and before are dead and do not know it
         self.last_writer: object = None
@@ -61,11 +63,11 @@ class Port:
 
     def messages(self, data: bytes) -> list[bytes]:
         """The program messages of one write whose last byte carries END."""
-        if b"#" not in data or not self.blocks:
+        if self.terminators is LINE_ENDS and (b"#" not in data or not self.blocks):
             body = data.rstrip(b"\r\n")
             if b"\n" not in body and b"\r" not in body:
                 return [body] if body else []
-        complete, rest = split_messages(data, self.blocks)
+        complete, rest = split_messages(data, self.blocks, self.terminators)
         return [*complete, rest] if rest else complete
 
     def deliver(self, message: bytes, writer: object) -> None:

@@ -200,7 +200,7 @@ class _RawConnection(Connection):
     """A client that ends its messages with the instrument's terminator."""
 
     def serve(self) -> None:
-        framer = Framer(MESSAGE_LIMIT, self.port.blocks)
+        framer = Framer(MESSAGE_LIMIT, self.port.blocks, self.port.terminators)
         buffer = memoryview(bytearray(RECEIVE_BYTES))
         while self.alive:
             try:

@@ -14,6 +14,7 @@ from sim_instruments.transports import tcp
 from sim_instruments.transports.in_process import InProcessLibrary
 from sim_instruments.transports.tcp import TcpServer
 from sim_instruments.world.clock import WallClock
+from sim_instruments.world.contracts import Link
 
 ADDRESS = "GPIB0::9::INSTR"
 
@@ -188,3 +189,13 @@ def test_a_port_base_counts_up(bench: InProcessLibrary) -> None:
     port = bench.port(ADDRESS)
     with TcpServer({"one": port, "two": port}, port_base=base) as server:
         assert server.addresses == {"one": ("127.0.0.1", base), "two": ("127.0.0.1", base + 1)}
+
+
+def test_a_box_may_end_its_messages_with_nul(box: Any, one_box_world: Any) -> None:
+    """As a 4200A-SCS does in both directions; line ends are nothing special to it."""
+    box.link = Link(b"\0", 0.0, 1e9)
+    library = InProcessLibrary(one_box_world, WallClock(), {ADDRESS: box})
+    with TcpServer({"box": library.port(ADDRESS)}) as server, connect(server) as client:
+        client.sendall(b"FIRST?\nLINE\0SECOND?\0")
+        assert (line(client, b"\0"), line(client, b"\0")) == (b"FIRST?\nLINE\0", b"SECOND?\0")
+    assert library.port(ADDRESS).messages(b"A\nB\0C\0") == [b"A\nB", b"C"]
