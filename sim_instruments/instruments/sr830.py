@@ -143,7 +143,7 @@ class SR830:
             if answer is not None:
                 answers.append(answer)
         if answers:
-            self._pending = b"".join(answer + self.link.terminator for answer in answers)
+            self._pending = b"".join(answers)
 
     def reply(self, now: float) -> bytes | None:
         if self._pending is None or now < self._busy_until_s:
@@ -266,7 +266,7 @@ class SR830:
         if query and mnemonic == "TRCB":
             return self._binary_trace(numbers)
         if query:
-            return self._ask(mnemonic, numbers).encode()
+            return self._ask(mnemonic, numbers).encode() + self.link.terminator
         if mnemonic in SETTINGS:
             self._set(mnemonic, numbers)
         elif mnemonic in self._commands:
@@ -437,7 +437,7 @@ class SR830:
         return "".join(f"{_number(value)}," for value in self._points(numbers))
 
     def _binary_trace(self, numbers: list[float]) -> bytes:
-        """Four bytes a point, little-endian, without any header."""
+        """Four bytes a point, little-endian, without header and terminator."""
         return np.array(self._points(numbers), "<f4").tobytes()
 
     # ---- status --------------------------------------------------------------------------------------

@@ -75,8 +75,6 @@ class Detector:
         self, start_s: FloatArray, width_s: FloatArray, middle_s: FloatArray, drive: Drive
     ) -> FloatArray:
         """(n,) voltage at the input during each step; 0 where the leads are open."""
-        if self.world.wired(self.sine) is None:
-            return np.zeros(len(start_s))
         level_v = np.sqrt(2) * drive.sine_v * np.sin(2 * np.pi * ((middle_s * drive.frequency_hz) % 1.0))
         # rounding must not make steps overlap
         train = PulseTrain(level_v, start_s, width_s * (1 - 1e-9), 0.0, np.inf, True, SINE_OHM)

@@ -215,9 +215,6 @@ class Given:
     def __init__(self, law: Any):
         self.law = law
 
-    def wired(self, terminal: str) -> str:
-        return "somewhere"
-
     def play(self, terminal: str, train: PulseTrain) -> Any:
         assert np.all(train.start_s[1:] >= train.start_s[:-1] + train.width_s[:-1])
         assert train.start_s[0] + train.width_s[0] <= self.now + 1e-12 or len(train.start_s) > 1
