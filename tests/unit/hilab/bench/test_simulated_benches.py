@@ -17,8 +17,10 @@ from hilab.cli.main import run_cli
 from hilab.frames import DeviceCard, FrameBatch, PlanRefused
 from hilab.paths import data_dir
 
+NAMES = ["sot_classic", "sot_fast", "sot_digitiser", "sot_smu", "sot_waveform"]
 
-@pytest.fixture(scope="module", params=["sot_classic", "sot_fast", "sot_digitiser", "sot_smu", "sot_waveform"])
+
+@pytest.fixture(scope="module", params=NAMES)
 def bench(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HILAB_HOME", str(tmp_path_factory.mktemp("home")))
@@ -45,7 +47,7 @@ def test_the_longitudinal_resistance_is_the_sheets(bench: Bench) -> None:
         assert not reading.overload
 
 
-@pytest.mark.parametrize("name", ["sot_classic", "sot_fast", "sot_digitiser", "sot_smu", "sot_waveform"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_check_finds_contacts_that_are_open(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
