@@ -13,6 +13,7 @@ TOTAL = 7_000_000  # readings in all buffers together; source: vendor example, 7
 DEFAULT_SIZE = 100_000  # of defbuffer1 and defbuffer2; source: bench.md 2.4 (2450) [M]
 SMALLEST = 10  # source: reference manual, TRACe:MAKE, recalled [R]
 DEFAULTS = ("defbuffer1", "defbuffer2")
+TIMING_S = 1e-9  # what rounding may add up to
 EXISTS, PAST_CAPACITY = 1115, 4915  # error numbers; source: recalled [R]
 
 
@@ -22,13 +23,13 @@ class Buffer:
     def __init__(self, size: int, once: bool):
         self.size = size
         self.once = once
-        self._values: list[FloatArray] = []
-        self._times: list[FloatArray] = []
-        self._held = 0
+        self.clear()
 
     def clear(self) -> None:
         """Forget all readings."""
-        self._values, self._times, self._held = [], [], 0
+        self._values: FloatArray = np.empty(0)
+        self._times: FloatArray = np.empty(0)
+        self._held = 0
 
     def add(self, values: FloatArray, times_s: FloatArray) -> bool:
         """Append (n,) readings; False if a buffer that is filled once could not take all of them."""
@@ -36,32 +37,30 @@ class Buffer:
         fits = len(values) <= free
         if self.once and not fits:
             values, times_s = values[:free], times_s[:free]
-        self._values.append(values)
-        self._times.append(times_s)
-        self._held += len(values)
-        if self._held > self.size:
-            kept, when = self._joined()
-            self._values, self._times = [kept[-self.size :]], [when[-self.size :]]
-            self._held = self.size
+        elif not fits:
+            values, times_s = values[-self.size :], times_s[-self.size :]
+            self._drop(len(values) - free)
+        held = self._held + len(values)
+        if held > len(self._values):
+            self._grow(held)
+        self._values[self._held : held] = values
+        self._times[self._held : held] = times_s
+        self._held = held
         return fits or not self.once
 
     def count(self, now: float) -> int:
         """Readings that are complete by now."""
-        waiting = 0
-        for times in reversed(self._times):
-            if not len(times) or times[-1] <= now:
-                break
-            waiting += len(times) - int(np.searchsorted(times, now, side="right"))
-        return self._held - waiting
+        if not self._held or self._times[self._held - 1] <= now + TIMING_S:
+            return self._held
+        return int(np.searchsorted(self._times[: self._held], now + TIMING_S, side="right"))
 
     def part(self, first: int, last: int) -> tuple[FloatArray, FloatArray]:
         """Values and times of readings first to last (from 1, both included)."""
-        values, times = self._joined()
-        return values[first - 1 : last], times[first - 1 : last]
+        return self._values[first - 1 : last], self._times[first - 1 : last]
 
     def state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
-        values, times = self._joined()
+        values, times = self.part(1, self._held)
         return {"size": self.size, "once": self.once, "values": values.copy(), "times": times.copy()}
 
     @classmethod
@@ -71,11 +70,20 @@ class Buffer:
         made.add(np.array(state["values"], dtype=float), np.array(state["times"], dtype=float))
         return made
 
-    def _joined(self) -> tuple[FloatArray, FloatArray]:
-        if len(self._values) != 1:
-            self._values = [np.concatenate([np.empty(0), *self._values])]
-            self._times = [np.concatenate([np.empty(0), *self._times])]
-        return self._values[0], self._times[0]
+    def _drop(self, count: int) -> None:
+        """Forget the oldest readings."""
+        left = self._held - count
+        for held in (self._values, self._times):
+            held[:left] = held[count : self._held].copy()
+        self._held = left
+
+    def _grow(self, least: int) -> None:
+        """Room for more, doubled each time: what is stored in many parts is not copied for each of them."""
+        room = min(self.size, max(least, 2 * len(self._values)))
+        for name in ("_values", "_times"):
+            larger = np.empty(room)
+            larger[: self._held] = getattr(self, name)[: self._held]
+            setattr(self, name, larger)
 
 
 class Buffers:
