@@ -227,7 +227,8 @@ class Generator(ChannelBox):
 
     def _quiet_s(self, now: float) -> float:
         """How far to play: to the last edge that another box waits for, so that what it measures after that
-        edge comes in one piece with it; to `now` where all is over or nobody listens."""
+        edge comes in one piece with it; to `now` where all is over or nobody listens, but no short pulse
+        is cut."""
         if all(each.over(now) or each.waiting(now) for each in self.playing.values()):
             return now
         quiet, heard = -np.inf, False
@@ -238,7 +239,7 @@ class Generator(ChannelBox):
             for line in self._lines(channel):
                 heard = True
                 quiet = max(quiet, playing.last_edge_s(now, sync=line != self.terminal(channel)))
-        return quiet if heard else now
+        return quiet if heard else min(each.uncut_s(now) for each in self.playing.values())
 
     # ---- cables -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from sim_instruments.instruments.keysight_shapes import Cycle
 from sim_instruments.world.contracts import FloatArray
 
 LONGEST = 1 << 21  # runs that are taken out at once; more of an endless waveform are skipped, and said
+UNCUT_S = 20e-3  # runs no longer than this are played in one piece, unless they are ended
 SHORTEST_S = 1e-12  # what rounding leaves of a run at the end of a stretch
 _NONE: FloatArray = np.empty(0)
 
@@ -112,11 +113,29 @@ class Playback:
 
     def waiting(self, now: float) -> bool:
         """True while it stands still until a trigger."""
-        here, since_s, index = self.here, self.since_s, self.index
-        while not here.waits and index + 1 < len(self.blocks) and now >= since_s + here.length_s:
-            since_s, index = since_s + here.length_s, index + 1
-            here = self.blocks[index]
+        here, since_s = self._at(now)
         return here.waits and now >= since_s + here.length_s
+
+    def uncut_s(self, now: float) -> float:
+        """`now`, or the start of the run in progress if that one is short: it is played when it is over."""
+        here, since_s = self._at(now)
+        at = _run_at(here, now - since_s)
+        if at < 0 or here.width_s[at] > UNCUT_S:
+            return now
+        begun_s = float((now - since_s) // here.duration_s * here.duration_s + since_s + here.start_s[at])
+        return max(min(begun_s, now), self.played_s)
+
+    def _at(self, now: float) -> tuple[Block, float]:
+        """(block, its start) in progress at `now`, whatever was taken out so far."""
+        here, since_s, index, loops = self.here, self.since_s, self.index, self.loops
+        while not (here.waits or here.until_trigger) and now >= since_s + here.length_s:
+            index += 1
+            if index == len(self.blocks):
+                index, loops = 0, loops - 1
+            if loops <= 0:
+                break
+            since_s, here = since_s + here.length_s, self.blocks[index]
+        return here, since_s
 
     def trigger(self, time_s: float) -> bool:
         """A trigger goes on to the next block; False if nothing waits for one."""
@@ -183,11 +202,9 @@ class Playback:
             return self.idle_v
         if self.waiting(now):
             return self.here.last_v
-        phase_s = (now - self.since_s) % self.here.duration_s
-        at = int(np.searchsorted(self.here.start_s, phase_s, side="right")) - 1
-        if at >= 0 and phase_s < self.here.start_s[at] + self.here.width_s[at]:
-            return float(self.here.level_v[at])
-        return self.idle_v
+        here, since_s = self._at(now)
+        at = _run_at(here, now - since_s)
+        return float(here.level_v[at]) if at >= 0 else self.idle_v
 
     def state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
@@ -238,6 +255,13 @@ class Playback:
         start = np.maximum(start, from_s)
         left = end - start > SHORTEST_S
         return Runs(level[left], start[left], (end - start)[left])
+
+
+def _run_at(here: Block, passed_s: float) -> int:
+    """Number of the run in progress when passed_s of the block are over; -1 between runs."""
+    phase_s = passed_s % here.duration_s
+    at = int(np.searchsorted(here.start_s, phase_s, side="right")) - 1
+    return at if at >= 0 and phase_s < here.start_s[at] + here.width_s[at] else -1
 
 
 def _cycles(here: Block, since_s: float, from_s: float, until_s: float) -> tuple[int, int]:
