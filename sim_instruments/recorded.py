@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,12 +36,13 @@ class Exchange(NamedTuple):
 class RecordedBench:
     """Hands out a VISA library whose instruments are recordings."""
 
-    def __init__(self, exchanges: Sequence[Exchange], instruments: Sequence[str]):
+    def __init__(self, exchanges: Sequence[Exchange], instruments: Sequence[str], report: Path | None = None):
         self.clock = VirtualClock()
+        self._report = report
         self._differences: list[str] = []
         self.instruments = {
             name: RecordedInstrument(
-                name, [each for each in exchanges if each.instrument == name], self.clock, self._differences
+                name, [each for each in exchanges if each.instrument == name], self.clock, self._differ
             )
             for name in instruments
         }
@@ -53,6 +54,11 @@ class RecordedBench:
             self.clock,
             {self.addresses[name]: box for name, box in self.instruments.items()},
         )
+
+    def _differ(self, text: str) -> None:
+        self._differences.append(text)
+        if self._report is not None:
+            self._report.write_text("\n".join(self._differences), encoding="utf-8")
 
     def differences(self) -> list[str]:
         """What was sent otherwise than recorded, first of each instrument, and what is left at the end."""
@@ -89,12 +95,18 @@ class RecordedInstrument:
     link = INSTANT
     takes_blocks = True
 
-    def __init__(self, name: str, exchanges: Sequence[Exchange], clock: VirtualClock, differences: list[str]):
+    def __init__(
+        self,
+        name: str,
+        exchanges: Sequence[Exchange],
+        clock: VirtualClock,
+        tell: Callable[[str], None],
+    ):
         self.name = name
         self.pending = deque(exchanges)
         self.lost = False
         self._clock = clock
-        self._differences = differences
+        self._tell = tell
         self._rest = b""  # of the recorded write that is being repeated
 
     def message(self, data: bytes) -> None:
@@ -170,7 +182,7 @@ class RecordedInstrument:
     def _differ(self, text: str) -> None:
         self.lost = True
         number = self.pending[0].number if self.pending else "the last"
-        self._differences.append(f"{self.name}, at exchange {number}: {text}")
+        self._tell(f"{self.name}, at exchange {number}: {text}")
 
 
 def build(
@@ -182,8 +194,11 @@ def build(
     simulation: Table,
     seed: int,
 ) -> RecordedBench:
-    """The bench of a record. simulation: bench "recorded", traffic: path of the record; other keys are of the
-    bench that was recorded. ValueError where the record cannot be read."""
+    """The bench of a record. ValueError where it cannot be read.
+
+    simulation: bench "recorded"; traffic: path of the record; report: a file for the differences, as they are
+    found. Other keys are those of the bench that was recorded.
+    """
     if "traffic" not in simulation:
         raise ValueError("simulation.traffic: name the record of the session")
     path = Path(str(simulation["traffic"]))
@@ -191,7 +206,8 @@ def build(
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"simulation.traffic: {path} cannot be read: {error.strerror}") from error
-    return RecordedBench(exchanges_of(text), tuple(instruments))
+    report = Path(str(simulation["report"])) if "report" in simulation else None
+    return RecordedBench(exchanges_of(text), tuple(instruments), report)
 
 
 def exchanges_of(text: str) -> list[Exchange]:

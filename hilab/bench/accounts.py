@@ -197,10 +197,13 @@ class Accounts:
         self._book()
         return Account(dict(self._spent_s), dict(self._pulses), dict(self._energy_j), dict(self._played))
 
+    def jumped(self) -> None:
+        """The clock was put to another time (a simulated bench was restored): nothing passed meanwhile."""
+        self._booked_until_s = self._clock.now()
+
     def _book(self) -> None:
         now_s = self._clock.now()
-        # a simulated bench may have been put back to an earlier moment
-        self._spent_s[self._kinds[-1]] += max(0.0, now_s - self._booked_until_s)
+        self._spent_s[self._kinds[-1]] += now_s - self._booked_until_s
         self._booked_until_s = now_s
 
 

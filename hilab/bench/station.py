@@ -355,7 +355,9 @@ class Bench:
         """Put a simulated bench back into a state of `snapshot`."""
         if self._twin is None:
             raise BenchError("real instruments cannot be put back into an earlier state")
+        self._accounts.total()
         self._twin.restore(state)
+        self._accounts.jumped()
         self._forget()
 
     def _forget(self) -> None:

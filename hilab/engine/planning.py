@@ -100,6 +100,7 @@ class PlanningBench:
             "path",
             "file",
             "shunt",
+            "integration_s",
             "has_role",
             "suitable_players",
             "card",

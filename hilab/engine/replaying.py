@@ -28,31 +28,33 @@ def replay(record: str | Path, out: str | Path) -> Run:
     the record does not hold one finished run. Runs file and bench file go into the folder `out`.
     """
     session, run = recorded_run(record)
-    bench_file = Path(out) / f"{session['bench']}.toml"
-    bench_file.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    bench_file, report = folder / f"{session['bench']}.toml", folder / "differences.txt"
     bench_file.write_text(session["bench_file"], encoding="utf-8")
+    report.write_text("", encoding="utf-8")
     replaced = {
         **session["overrides"],
         "simulation.bench": RECORDED,
         "simulation.traffic": str(Path(record).resolve()),
+        "simulation.report": str(report.resolve()),
         **{f"instruments.{name}.address": "sim" for name in session["instruments"]},
     }
-    failed: HilabError | None = None
-    with hilab.open_bench(
-        bench_file, seed=session["seed"], overrides=replaced, player=session["player"]
-    ) as bench:
-        twin: Any = bench.twin
-        try:
+    try:
+        with hilab.open_bench(
+            bench_file, seed=session["seed"], overrides=replaced, player=session["player"]
+        ) as bench:
+            twin: Any = bench.twin
             done = hilab.run(
-                run["protocol"], bench, run["parameters"], seed=run["seed"], out=out, preset="none"
+                run["protocol"], bench, run["parameters"], seed=run["seed"], out=folder, preset="none"
             )
-        except HilabError as error:
-            failed = error
-    differences = twin.differences()
-    if differences:
-        raise TrafficDiffersError("\n".join(differences))
-    if failed is not None:
-        raise failed
+    except HilabError as error:  # what a driver makes of an instrument that no longer answers
+        differences = report.read_text(encoding="utf-8")
+        if not differences:
+            raise
+        raise TrafficDiffersError(differences) from error
+    if twin.differences():
+        raise TrafficDiffersError("\n".join(twin.differences()))
     return done
 
 
