@@ -27,7 +27,7 @@ WRONG_DWELL = 0.2  # the box's own times may differ so much from the planned dwe
 
 @dataclass(frozen=True)
 class ListSetup:
-    """Fixed settings of a load; ranges are full scales the instrument has, dwell_s is the time of one level."""
+    """Fixed settings of a load; ranges are full scales the instrument has, dwell_s the time of one level."""
 
     range_a: float
     limit_v: float
@@ -47,7 +47,7 @@ class ListState:
 
 @dataclass(frozen=True)
 class ListData:
-    """Of each level (n,): voltage (V, nan where the range overflowed), source limited, time since the first (s)."""
+    """Of each level (n,): voltage (V, nan on overflow), source limited, time since the first one (s)."""
 
     voltage_v: FloatArray
     limited: BoolArray
@@ -117,8 +117,8 @@ class ListSweep:
         dwell_s = float(np.median(np.diff(data.time_s)))
         if abs(dwell_s / self._setup.dwell_s - 1) > WRONG_DWELL:
             raise BenchError(
-                f"{self._driver.name}: its levels lasted {dwell_s:.3g} s instead of {self._setup.dwell_s:.3g} s: "
-                "the point timing in drivers/_sourcemeter_tables.py does not fit this firmware"
+                f"{self._driver.name}: its levels lasted {dwell_s:.3g} s instead of "
+                f"{self._setup.dwell_s:.3g} s: the point timing in drivers/_sourcemeter_tables.py is wrong"
             )
 
     def stop(self) -> None:

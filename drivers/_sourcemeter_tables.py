@@ -48,7 +48,8 @@ class Figures:
 _CURRENT = tuple(
     Range(full, step)
     for full, step in (
-        (1e-6, 50e-12), (1e-5, 500e-12), (1e-4, 5e-9), (1e-3, 50e-9), (1e-2, 500e-9), (1e-1, 5e-6), (1.0, 50e-6),
+        (1e-6, 50e-12), (1e-5, 500e-12), (1e-4, 5e-9), (1e-3, 50e-9), (1e-2, 500e-9), (1e-1, 5e-6),
+        (1.0, 50e-6),
     )
 )  # fmt: skip
 KEITHLEY_2450 = Figures(

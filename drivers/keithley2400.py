@@ -23,14 +23,16 @@ class Keithley2400(ListSourceMeter, StockKeithley2400):
     buffer, limits before every byte.
     """
 
-    model_pattern = "MODEL 24"  # 2400, 2401, 2410, 2420, 2425, 2430, 2440: one command set
+    model_pattern = "2400"
     figures = KEITHLEY_2400
     list_query = ":STAT:OPER:COND?;:TRAC:POIN:ACT?"
     limited_bit = 8  # of the STATus word
     list_columns = (2, 1)
 
     def _start(self, name: str) -> None:
-        Instrument.__init__(self, self.link, name, includeSCPI=False)  # the stock constructor talks to the box
+        Instrument.__init__(
+            self, self.link, name, includeSCPI=False
+        )  # the stock constructor talks to the box
 
     def bias_setup(
         self, range_a: float, limit_v: float, range_v: float, nplc: float, remote: bool
@@ -74,6 +76,6 @@ class Keithley2400(ListSourceMeter, StockKeithley2400):
         return [
             ":OUTP OFF", ":SOUR:FUNC CURR", f":SOUR:CURR:RANG {range_a:.6g}", ":SOUR:CURR 0",
             ":SENS:FUNC:CONC OFF", ":SENS:FUNC 'VOLT'", f":SENS:VOLT:PROT {limit_v:.6g}",
-            f":SENS:VOLT:RANG {range_v:.6g}", f":SENS:VOLT:NPLC {nplc:.6g}", ":SOUR:CLE:AUTO OFF", ":TRIG:DEL 0",
-            f":SYST:RSEN {'ON' if remote else 'OFF'}",
+            f":SENS:VOLT:RANG {range_v:.6g}", f":SENS:VOLT:NPLC {nplc:.6g}", ":SOUR:CLE:AUTO OFF",
+            ":TRIG:DEL 0", f":SYST:RSEN {'ON' if remote else 'OFF'}",
         ]  # fmt: skip

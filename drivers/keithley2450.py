@@ -66,8 +66,8 @@ class Keithley2450(ListSourceMeter, StockKeithley2450):
         language = ask_through(self.link, "*LANG?")
         if language != "SCPI":
             raise BenchError(
-                f"{self.name} speaks {language}, the driver SCPI: send '*LANG SCPI' (or choose SCPI in its menu "
-                "under System, Settings) and switch it off and on"
+                f"{self.name} speaks {language}, the driver SCPI: send '*LANG SCPI' (or choose SCPI in its "
+                "menu under System, Settings) and switch it off and on"
             )
 
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -81,9 +82,9 @@ class Points:
 class SourceListPlayer:
     """Base of the two players; `driver` and `model` say which box each is for."""
 
-    name: str
-    model: str
-    driver: type[ListSourceMeter]
+    name: ClassVar[str]
+    model: ClassVar[str]
+    driver: ClassVar[type[ListSourceMeter]]
 
     def __init__(self, station: Station):
         self._station = station

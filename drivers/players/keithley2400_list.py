@@ -1,8 +1,6 @@
-"""Player `keithley2400_list`: batches as list sweeps of a 2400 that forces the current and reads the Hall arms."""
+"""Player `keithley2400_list`: list sweeps of a 2400 that forces the current and reads the Hall arms."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from drivers.keithley2400 import Keithley2400
 from drivers.players._source_list import SourceListPlayer
@@ -13,4 +11,4 @@ class List2400Player(SourceListPlayer):
 
     name = "keithley2400_list"
     model = "2400"
-    driver: ClassVar[type[Keithley2400]] = Keithley2400
+    driver = Keithley2400

@@ -1,8 +1,6 @@
-"""Player `keithley2450_list`: batches as list sweeps of a 2450 that forces the current and reads the Hall arms."""
+"""Player `keithley2450_list`: list sweeps of a 2450 that forces the current and reads the Hall arms."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 from drivers.keithley2450 import Keithley2450
 from drivers.players._source_list import SourceListPlayer
@@ -13,4 +11,4 @@ class List2450Player(SourceListPlayer):
 
     name = "keithley2450_list"
     model = "2450"
-    driver: ClassVar[type[Keithley2450]] = Keithley2450
+    driver = Keithley2450

@@ -50,6 +50,7 @@ class Keithley2450(Readings, Sweeps):
     # ---- state -------------------------------------------------------------------------------------
 
     def on_reset(self) -> None:
+        self.programme, self.run_state = None, "EMPTY"
         self.sense = "CURR"
         self.remote = {"VOLT": False, "CURR": False, "RES": False}
         self.reset_sweeps()

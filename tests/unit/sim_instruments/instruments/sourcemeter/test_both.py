@@ -90,6 +90,17 @@ def test_a_run_goes_on_after_a_snapshot_as_if_nothing_had_happened(smu: Any) -> 
     assert found[0] == found[1]
 
 
+def test_a_reset_ends_a_run_at_once(smu: Any) -> None:
+    start_list(smu)
+    smu.wait(0.01)
+    assert smu.world.source_state("smu.force")[1] == pytest.approx(1e-4)
+    smu.tell("*RST")
+    assert smu.world.source_state("smu.force")[1] == 0.0
+    smu.wait(1.0)
+    assert smu.ask("OUTP?") == "0"
+    assert smu.errors() == []
+
+
 @pytest.mark.parametrize("model", ["2450", "2400"])
 def test_a_box_out_of_calibration_forces_and_reads_wrong(make_bench: Callable[..., Any], model: str) -> None:
     right, wrong = (make_bench(model, instrument_errors=on) for on in (False, True))
