@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from drivers.keithley2400 import Keithley2400
+from drivers.keithley2450 import Keithley2450
 from drivers.keithley2636b import Keithley2636B
 from drivers.keithley6221 import Keithley6221
 from drivers.keithley7001 import Keithley7001
@@ -48,6 +50,8 @@ def silent_server():
     ("driver", "off"),
     [
         (Keithley6221, b":OUTP OFF\n"),
+        (Keithley2450, b":OUTP OFF\n"),
+        (Keithley2400, b":OUTP OFF\n"),
         (Keithley2636B, b"smua.source.output=0\n"),
         (Keithley7001, b":ROUT:OPEN ALL\n"),
         (KepcoBOP, b"CURR 0\nOUTP OFF\n"),
