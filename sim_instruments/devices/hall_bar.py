@@ -16,7 +16,7 @@ from sim_instruments.devices.hall_bar_parameters import draw, physics, torque_ef
 from sim_instruments.devices.hall_bar_truth import HallBarTruth
 from sim_instruments.world import passes, streams
 from sim_instruments.world.circuit import Load
-from sim_instruments.world.device import Chip, DeviceModel
+from sim_instruments.world.device import Chip, DeviceModel, Lived
 from sim_instruments.world.field import Field
 from sim_instruments.world.slow import STEP_S, OrnsteinUhlenbeck
 
@@ -62,6 +62,11 @@ class HallBar:
         return float(self._state[kernel.LEVEL])
 
     @property
+    def warm_k(self) -> float:
+        """Slow rise of temperature after the last pulse (K)."""
+        return float(self._state[kernel.HEAT_3])
+
+    @property
     def state(self) -> NDArray[np.float64]:
         """The kernel's state vector."""
         return self._state
@@ -86,15 +91,30 @@ class HallBar:
         emf = float(self.port_v(port, current_a, self.level, time_s))
         return Load(emf, self.drawn.r_arm_ohm if port == "hall" else self.drawn.r_tap_ohm)
 
-    def port_v(self, port: str, current_a: ArrayLike, level: ArrayLike, time_s: ArrayLike) -> FloatArray:
+    def port_v(
+        self,
+        port: str,
+        current_a: ArrayLike,
+        level: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
+    ) -> FloatArray:
         """Open voltage at a port while current_a flows through the current line; nan where it is open."""
         current = np.asarray(current_a, dtype=np.float64)
-        return self.mean_v(port, current, current * np.asarray(level), time_s)
+        return self.mean_v(port, current, current * np.asarray(level), time_s, warm_k)
 
     def mean_v(
-        self, port: str, current_a: ArrayLike, current_level_a: ArrayLike, time_s: ArrayLike
+        self,
+        port: str,
+        current_a: ArrayLike,
+        current_level_a: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
     ) -> FloatArray:
-        """The same as means over windows of time: mean current, mean of current times level (A)."""
+        """The same as means over windows of time: mean current, mean of current times level (A), warmth (K).
+
+        Without warm_k the bar is as warm as it is now.
+        """
         current, when = np.asarray(current_a, dtype=np.float64), np.asarray(time_s, dtype=np.float64)
         if port in self.open_ports:
             return np.full(np.broadcast(current, when).shape, np.nan)
@@ -103,12 +123,20 @@ class HallBar:
         if port == "longitudinal":
             return current * self.drawn.tap_ohm
         of_state = np.asarray(current_level_a, dtype=np.float64)
-        if not current.shape == of_state.shape == when.shape:
-            current, of_state, when = np.broadcast_arrays(current, of_state, when)
-        return self._hall_v(current, of_state, when)
+        warm = self._warm_k(when) if warm_k is None else np.asarray(warm_k, dtype=np.float64)
+        if not current.shape == of_state.shape == when.shape == warm.shape:
+            current, of_state, when, warm = np.broadcast_arrays(current, of_state, when, warm)
+        return self._hall_v(current, of_state, when, warm)
 
-    def _hall_v(self, current: FloatArray, of_state: FloatArray, when: FloatArray) -> FloatArray:
-        """At the Hall arms; heat adds to their thermal voltage (within a train that of its end)."""
+    def _warm_k(self, when: FloatArray) -> FloatArray:
+        """What the chip's slow heat is now, and what is left of it later."""
+        age = np.maximum(when - self._state[kernel.HEAT_TIME], 0.0)
+        return np.asarray(self._state[kernel.HEAT_3] * np.exp(-age / self.heat.tau_s[2]))
+
+    def _hall_v(
+        self, current: FloatArray, of_state: FloatArray, when: FloatArray, warm: FloatArray
+    ) -> FloatArray:
+        """At the Hall arms; heat adds to their thermal voltage."""
         if not when.size:
             return np.empty(when.shape)
         drawn, ordinary = self.drawn, self.physics["ordinary_hall_ohm_per_t"]
@@ -120,14 +148,13 @@ class HallBar:
             current.ravel(),
             of_state.ravel(),
             when.ravel(),
+            warm.ravel(),
             0.5 * drawn.r_ahe_ohm,
             drawn.leak_ohm + ordinary * (coil_t + self.field.offset_t),
             drawn.offset_v,
             self.emf.upto(float(when.max())),
             STEP_S,
-            self.physics["emf_per_kelvin_v"] * float(self._state[kernel.HEAT_3]),
-            float(self._state[kernel.HEAT_TIME]),
-            self.heat.tau_s[2],
+            self.physics["emf_per_kelvin_v"],
             volts,
         )
         seen: FloatArray = volts.reshape(when.shape)
@@ -177,11 +204,11 @@ class HallBar:
 
     def play(
         self, current_a: FloatArray, start_s: FloatArray, width_s: FloatArray, base_a: float, field: Field
-    ) -> tuple[FloatArray, int]:
-        """Live through rectangular pulses: level after each (n,), and how many the bar survived."""
-        level = np.empty(len(current_a))
+    ) -> Lived:
+        """Live through rectangular pulses."""
+        level, warm = np.empty(len(current_a)), np.empty(len(current_a))
         if not len(current_a):
-            return level, 0
+            return Lived(level, 0, warm)
         first, stop = float(start_s[0]), float(start_s[-1] + width_s[-1])
         drift, stray = self.drift.upto(stop), field.stray_drift.upto(stop)
         if field.quiet(first):
@@ -205,10 +232,11 @@ class HallBar:
             stray,
             self._notes,
             level,
+            warm,
         )
         self._time = max(self._time, stop)
         self.truth.note_heat(stop, before)
-        return level, int(survived)
+        return Lived(level, int(survived), warm)
 
     def _negligible(self, since: float, until: float, current_a: float, field: Field) -> bool:
         """True if nothing can switch between the two times under this standing current."""

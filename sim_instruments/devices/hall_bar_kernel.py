@@ -193,6 +193,7 @@ def _conditions(
     stray: Floats,
     notes: Memory,
     every: bool,
+    warm_k: Floats,
 ) -> int:
     """What the pulses of a block find, whatever the bar's state: effective field, barrier, row of the width.
 
@@ -241,6 +242,7 @@ def _conditions(
             x2 = x2 * rows[row + _DECAY + _1] + power * rows[row + _RISE + _1]
             x3 = x3 * rows[row + _DECAY + _2] + power * rows[row + _RISE + _2]
             heat_time = begin + span
+        warm_k[i] = x3
         if not one_field:
             outside_t = field[i]
         since = begin - cell_from
@@ -363,9 +365,11 @@ def play(
     stray: Floats,
     notes: Memory,
     level: Floats,
+    warm_k: Floats,
 ) -> int:
-    """A train of pulses; level (n,) takes the state level after each. Returns the pulses survived.
+    """A train of pulses; level and warm_k (n,) take the state level and the slow rise (K) after each.
 
+    Returns the pulses survived.
     law and hot are what `packed` makes, notes what `memory` makes; field is one value or one for each
     pulse; drift (of Ic0) and stray are slow-drift grids. With base_matters the gaps before each pulse can
     switch the device too.
@@ -394,6 +398,7 @@ def play(
             stray,
             notes,
             base_matters,
+            warm_k[here],
         )
         if base_matters:
             _states_and_gaps(bar, state, count, key, number, first, current, start, width, notes, many, level)

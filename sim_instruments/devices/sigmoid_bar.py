@@ -19,7 +19,7 @@ from sim_instruments.devices.hall_bar import HallBar, sizes, surroundings
 from sim_instruments.devices.hall_bar_kernel import HIGH, LEVEL, SIGN
 from sim_instruments.devices.hall_bar_law import LOG_LN2
 from sim_instruments.devices.hall_bar_truth import Apparent, FloatArray, HallBarTruth
-from sim_instruments.world.device import Chip, DeviceModel
+from sim_instruments.world.device import Chip, DeviceModel, Lived
 from sim_instruments.world.field import Field
 
 REFERENCE_S = 100e-6  # pulse width at which the logistic curve is that of the barrier law
@@ -71,14 +71,14 @@ class SigmoidBar(HallBar):
 
     def play(
         self, current_a: FloatArray, start_s: FloatArray, width_s: FloatArray, base_a: float, field: Field
-    ) -> tuple[FloatArray, int]:
-        """Live through rectangular pulses: level after each (n,), and how many it survived (all)."""
+    ) -> Lived:
+        """Live through rectangular pulses; the bar survives them all and stays cold."""
         level = np.empty(len(current_a))
         if len(level):
             self.settle(float(start_s[0]), base_a, field)
             kernel.play(self._curve, self._state, self._count, self._key, current_a, width_s, level)
             self._time = max(self._time, float(start_s[-1] + width_s[-1]))
-        return level, len(level)
+        return Lived(level, len(level), np.zeros(len(level)))
 
 
 class SigmoidBarTruth(HallBarTruth):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +28,17 @@ class Chip:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Lived(NamedTuple):
+    """What a device went through in a train: level and slow rise of temperature (K) after each pulse (n,).
+
+    Of a device that dies in pulse k, survived is k + 1: its current line is open from then on.
+    """
+
+    level: FloatArray
+    survived: int
+    warm_k: FloatArray
+
+
 class Device(Protocol):
     """One device under test. Its own time runs only when it is played or settled."""
 
@@ -35,6 +46,11 @@ class Device(Protocol):
     truth: Any
     dead: bool
     open_ports: set[str]
+
+    @property
+    def warm_k(self) -> float:
+        """Slow rise of temperature after the last pulse (K)."""
+        ...
 
     @property
     def level(self) -> float:
@@ -51,21 +67,33 @@ class Device(Protocol):
 
     def play(
         self, current_a: FloatArray, start_s: FloatArray, width_s: FloatArray, base_a: float, field: Field
-    ) -> tuple[FloatArray, int]:
-        """Live through rectangular pulses: state level after each (n,), and how many it survived.
+    ) -> Lived:
+        """Live through rectangular pulses."""
+        ...
 
-        A device that dies in pulse k returns k + 1; its current line is open from then on.
+    def port_v(
+        self,
+        port: str,
+        current_a: ArrayLike,
+        level: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
+    ) -> NDArray[Any]:
+        """Open voltage at a port while current_a flows through the current line; nan where it is open.
+
+        warm_k is the slow rise of temperature then; without it that of now.
         """
         ...
 
-    def port_v(self, port: str, current_a: ArrayLike, level: ArrayLike, time_s: ArrayLike) -> NDArray[Any]:
-        """Open voltage at a port while current_a flows through the current line; nan where it is open."""
-        ...
-
     def mean_v(
-        self, port: str, current_a: ArrayLike, current_level_a: ArrayLike, time_s: ArrayLike
+        self,
+        port: str,
+        current_a: ArrayLike,
+        current_level_a: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """The same as means over windows of time: mean current, mean of current times level (A)."""
+        """Means over windows of time, from those of current, of current times level (A) and of warmth (K)."""
         ...
 
     def snapshot(self) -> dict[str, Any]: ...

@@ -47,17 +47,16 @@ def hall_v(
     current: Floats,
     current_level: Floats,
     time_s: Floats,
+    warm_k: Floats,
     state_ohm: float,
     ohm: float,
     offset_v: float,
     grid: Floats,
     step_s: float,
-    heat_v: float,
-    heat_until_s: float,
-    tau_s: float,
+    volts_per_k: float,
     volts: Floats,
 ) -> None:
-    """Fill volts (n,): by state and current, of an offset that drifts on a grid, of heat that decays."""
+    """Fill volts (n,): by state and current, of an offset that drifts on a grid, of warmth."""
     low, high, base, slope = 0.0, 0.0, 0.0, 0.0
     for i in range(len(current)):
         when = time_s[i]
@@ -66,8 +65,5 @@ def hall_v(
             low, high = cell * step_s, (cell + 1.0) * step_s
             base = grid[cell] + offset_v
             slope = (grid[cell + np.uint64(1)] - grid[cell]) / step_s
-        heat = heat_v
-        if when > heat_until_s:
-            heat *= np.exp((heat_until_s - when) / tau_s)
-        drift = slope * max(when - low, 0.0)
-        volts[i] = current_level[i] * state_ohm + current[i] * ohm + (base + drift + heat)
+        thermal = base + slope * max(when - low, 0.0) + warm_k[i] * volts_per_k
+        volts[i] = current_level[i] * state_ohm + current[i] * ohm + thermal

@@ -30,12 +30,24 @@ class Shunt:
         return Load(current_a * self.ohm, self.ohm)
 
     def mean_v(
-        self, port: str, current_a: ArrayLike, current_level_a: ArrayLike, time_s: ArrayLike
+        self,
+        port: str,
+        current_a: ArrayLike,
+        current_level_a: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
     ) -> FloatArray:
         """Voltage at the taps."""
         return np.asarray(current_a, dtype=np.float64) * self.ohm
 
-    def port_v(self, port: str, current_a: ArrayLike, level: ArrayLike, time_s: ArrayLike) -> FloatArray:
+    def port_v(
+        self,
+        port: str,
+        current_a: ArrayLike,
+        level: ArrayLike,
+        time_s: ArrayLike,
+        warm_k: ArrayLike | None = None,
+    ) -> FloatArray:
         """Voltage at the taps."""
         return np.asarray(current_a, dtype=np.float64) * self.ohm
 

@@ -22,15 +22,17 @@ NO_LEVELS: FloatArray = np.empty(0)
 
 @dataclass(frozen=True)
 class DeviceTrace:
-    """One device in a train: current during the pulses (n,), between them, and its level after each (n,).
+    """One device in a train: current in the pulses (n,) and between; level and warmth after each (n,), before.
 
-    A shunt has no level: its array is empty.
+    A shunt has neither: its arrays are empty.
     """
 
     current_a: FloatArray
     base_a: float
     level: FloatArray
+    warm_k: FloatArray
     level_before: float
+    warm_before_k: float
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Trace:
         A window may reach beyond the train: the source is at base_a there. ValueError if they do not ascend.
         """
         if terminal == self.terminal:
-            return self._means(start_s, stop_s, self.voltage_v, self.base_v, NO_LEVELS, 0.0)[0]
+            own = DeviceTrace(self.voltage_v, self.base_v, NO_LEVELS, NO_LEVELS, 0.0, 0.0)
+            return self._means(start_s, stop_s, own)[0]
         middle = 0.5 * (start_s + stop_s)
         return self._joined(terminal, len(middle), lambda pad: self._pad_mean_v(pad, start_s, stop_s, middle))
 
@@ -99,33 +102,29 @@ class Trace:
         if mine is None:
             current = np.full(len(middle_s), self.world.standing_a(name))
             return part.port_v(port, current, part.level, middle_s)
-        means = self._means(start_s, stop_s, mine.current_a, mine.base_a, mine.level, mine.level_before)
-        return part.mean_v(port, *means, middle_s)
+        current, of_state, warm_k = self._means(start_s, stop_s, mine)
+        return part.mean_v(port, current, of_state, middle_s, warm_k)
 
     def _means(
-        self,
-        start_s: FloatArray,
-        stop_s: FloatArray,
-        pulse: FloatArray,
-        base: float,
-        level: FloatArray,
-        level_before: float,
-    ) -> tuple[FloatArray, FloatArray]:
-        mean, mean_level = np.empty(len(start_s)), np.empty(len(start_s))
+        self, start_s: FloatArray, stop_s: FloatArray, mine: DeviceTrace
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        count = len(start_s)
+        means = np.empty(count), np.empty(count), np.empty(count)
         if not window_means(
             self.train.start_s,
             self.train.width_s,
-            pulse,
-            level,
-            base,
-            level_before,
+            mine.current_a,
+            mine.level,
+            mine.warm_k,
+            mine.base_a,
+            mine.level_before,
+            mine.warm_before_k,
             start_s,
             stop_s,
-            mean,
-            mean_level,
+            *means,
         ):
             raise ValueError("windows must open in ascending order, and none may close before it opens")
-        return mean, mean_level
+        return means
 
     def _pad_v(self, pad: Pad, time_s: FloatArray, during: bool) -> FloatArray:
         name, port = pad
@@ -135,4 +134,4 @@ class Trace:
             current = np.full(len(time_s), self.world.standing_a(name))
             return device.port_v(port, current, device.level, time_s)
         current = mine.current_a if during else np.full(len(time_s), mine.base_a)
-        return device.port_v(port, current, mine.level, time_s)
+        return device.port_v(port, current, mine.level, time_s, mine.warm_k)

@@ -130,8 +130,9 @@ class World:
             if port != "current" or share == 0.0:
                 continue
             mine = current if share == 1.0 else current * share
-            before = self.devices[name].level
-            level, survived = self.devices[name].play(
+            device = self.devices[name]
+            before = device.level, device.warm_k
+            level, survived, warm_k = device.play(
                 mine, train.start_s, train.width_s, base_a * share, self.field
             )
             if survived < len(level):
@@ -140,9 +141,9 @@ class World:
                 if len(pads) == 1:
                     current, compliance, alive = mine, compliance.copy(), survived
                     compliance[survived:] = (not train.voltage_mode) & (train.level_a[survived:] != 0)
-            played[name] = DeviceTrace(mine, base_a * share, level, before)
+            played[name] = DeviceTrace(mine, base_a * share, level, warm_k, *before)
         if terminal in self.shunts:
-            played[shunt_name(terminal)] = DeviceTrace(current, base_a, NO_LEVELS, 0.0)
+            played[shunt_name(terminal)] = DeviceTrace(current, base_a, NO_LEVELS, NO_LEVELS, 0.0, 0.0)
         return Trace(self, terminal, train, connections, played, node, current, compliance, base_v, alive)
 
     # ---- readers --------------------------------------------------------------------------------------

@@ -182,11 +182,11 @@ def test_no_assist_field_no_switching_and_the_sign_inverts(bar):
     without = bar("ideal", assist_t=0.0)
     strong = 2.0 * without.ic0_nominal_a * np.tile([1.0, -1.0], 50)
     times = np.arange(100) * 1e-3
-    levels, _ = without.play(strong, times, np.full(100, WIDTH_S), 0.0, without.field)
+    levels, *_ = without.play(strong, times, np.full(100, WIDTH_S), 0.0, without.field)
     assert (levels == -1.0).all()
     for assist in (0.05, -0.05):
         tested = bar("ideal", assist_t=assist)
-        levels, _ = tested.play(0.65 * strong, times, np.full(100, WIDTH_S), 0.0, tested.field)
+        levels, *_ = tested.play(0.65 * strong, times, np.full(100, WIDTH_S), 0.0, tested.field)
         np.testing.assert_array_equal(levels, np.sign(assist) * np.sign(strong))
 
 
@@ -216,7 +216,7 @@ def test_wear_counts_what_really_came(bar):
 def test_a_far_too_large_current_kills_and_opens_the_line(bar):
     tested = bar()
     amps = np.full(1000, 1.1 * tested.heat.blow_a)
-    _, survived = tested.play(amps, np.arange(1000) * 1e-3, np.full(1000, WIDTH_S), 0.0, tested.field)
+    _, survived, _ = tested.play(amps, np.arange(1000) * 1e-3, np.full(1000, WIDTH_S), 0.0, tested.field)
     assert 0 < survived < 1000 and tested.truth.dead
     assert np.isinf(tested.load("current", 0.0, 1.0).ohm)
     envelope = bar()

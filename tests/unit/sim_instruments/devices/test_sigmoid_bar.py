@@ -87,7 +87,7 @@ def test_a_field_beyond_the_coercive_field_sets_it_and_the_torque_follows_the_as
     times = np.array([0.0, 1e-3])
     for assist, expected in ((0.05, [1, -1]), (-0.05, [-1, 1])):
         other = made(assist_t=assist)
-        levels, _ = other.play(strong, times, np.full(2, 1e-4), 0.0, other.field)
+        levels, *_ = other.play(strong, times, np.full(2, 1e-4), 0.0, other.field)
         np.testing.assert_array_equal(levels, expected)
     still = made(assist_t=0.0)
     assert (still.play(20e-3 * np.array([1.0, -1.0]), times, np.full(2, 1e-4), 0.0, still.field)[0] < 0).all()

@@ -18,7 +18,7 @@ def switched(bar, write_a, start_s=0.0, reset=1.35):
     i50 = float(bar.truth.i50_a(WIDTH_S))
     level = np.tile([-reset * i50, write_a], COUNT)
     start = start_s + np.arange(2 * COUNT) * 200e-6
-    levels, _ = bar.play(level, start, np.full(2 * COUNT, WIDTH_S), 0.0, bar.field)
+    levels, *_ = bar.play(level, start, np.full(2 * COUNT, WIDTH_S), 0.0, bar.field)
     assert (levels[0::2] < 0).all()
     return float((levels[1::2] > 0).mean())
 
@@ -64,7 +64,7 @@ def test_a_millitesla_from_the_coil_moves_i50_by_known_units(bar, width_m, units
         reset = -write * 1.35 * i50
         level = np.tile([reset, amps], COUNT)
         times = start + np.arange(2 * COUNT) * 200e-6
-        levels, _ = tested.play(level, times, np.full(2 * COUNT, WIDTH_S), 0.0, tested.field)
+        levels, *_ = tested.play(level, times, np.full(2 * COUNT, WIDTH_S), 0.0, tested.field)
         assert (levels[0::2] == np.sign(reset)).all()
         expected = 1 - math.exp(-math.log(2) * math.exp(at / 1.52))
         error = math.sqrt(expected * (1 - expected) / COUNT)
