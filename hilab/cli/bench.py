@@ -161,7 +161,7 @@ def pulse(
 def read(
     file: BenchPath,
     device: Device,
-    port: Annotated[str, typer.Option("--port", help="hall, longitudinal or current.")] = "hall",
+    port: Annotated[str, typer.Option("--port", help="hall, longitudinal, shunt or current.")] = "hall",
     current_a: Annotated[
         float | None,
         typer.Option("--current-a", help="Read current; a tenth of the read limit if not given."),
