@@ -14,11 +14,13 @@ import pytest
 
 MEANS = ("abort", "ctrl-c", "interrupt", "error")
 SWITCHING = {"devices": ["w4_d1"], "points": 5, "trials": 2, "rounds": 1}
+MILLISECONDS = SWITCHING | {"write_width_s": 1e-3, "reset_width_s": 1e-3}
 LOOP = {"devices": ["w2_d1"], "points": 5, "field_max_t": 0.01}
 CASES = {
     ("sot_fast", "switching_probability"): SWITCHING,
     ("sot_fast", "hysteresis_field"): LOOP,
     ("sot_classic", "switching_probability"): SWITCHING,
+    ("sot_smu", "switching_probability"): MILLISECONDS,
     ("sot_classic", "hysteresis_field"): LOOP,
 }
 FEW = 8
