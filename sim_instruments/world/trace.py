@@ -22,7 +22,7 @@ NO_LEVELS: FloatArray = np.empty(0)
 
 @dataclass(frozen=True)
 class DeviceTrace:
-    """One device in a train: current in the pulses (n,) and between; level and warmth after each (n,), before.
+    """One device in a train: current in pulses (n,) and between; level and warmth after each (n,), before.
 
     A shunt has neither: its arrays are empty.
     """
