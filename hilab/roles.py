@@ -365,6 +365,45 @@ class Digitiser(Protocol):
         ...
 
 
+@runtime_checkable
+class LockInAmplifier(Protocol):
+    """Harmonics of a voltage while the instrument's own sine drives a line (harmonic Hall measurements)."""
+
+    message_s: float
+    """Cost of one message on the bench's clock (s)."""
+
+    def set_load_ohm(self, ohm: float) -> None:
+        """What hangs on the sine output (device, contacts, series resistor), without its own resistance."""
+        ...
+
+    def configure_sine(self, current_max_a: float) -> None:
+        """Largest rms current (A) that may be asked for; the sine goes to its least."""
+        ...
+
+    def set_sine_a(self, current_a: float) -> float:
+        """An rms current (A) through the load; what it really is."""
+        ...
+
+    def sine_off(self) -> None:
+        """The least that the sine can do; not every box can switch it off."""
+        ...
+
+    def configure_lock_in(
+        self, frequency_hz: float, time_constant_s: float, sensitivity_v: float, slope_db: int = 12
+    ) -> tuple[float, float, float, int]:
+        """Frequency (Hz), filter (s, dB an octave) and full scale (V rms); what was really set, in this order."""
+        ...
+
+    def read_harmonic(self, harmonic: int) -> tuple[float, float]:
+        """(x_v, y_v), rms, in phase and in quadrature with sin(harmonic * omega * t), once the filter has
+        settled; nan on overload."""
+        ...
+
+    def noise_v(self, time_constant_s: float, slope_db: int = 12) -> float:
+        """Expected rms noise (V) of each of the two."""
+        ...
+
+
 ROLES: Mapping[str, type] = {
     "pulse_source": PulseSource,
     "bias_source": BiasSource,
@@ -375,6 +414,7 @@ ROLES: Mapping[str, type] = {
     "field_meter": FieldMeter,
     "waveform_source": WaveformSource,
     "digitiser": Digitiser,
+    "lock_in": LockInAmplifier,
 }
 """What a driver must have to take a role of the bench file. A laboratory may add roles of its own."""
 

@@ -11,7 +11,7 @@ import pytest
 from drivers.keithleydmm6500 import KeithleyDMM6500
 from drivers.sr830 import SR830
 from hilab.errors import BenchError
-from hilab.roles import Digitiser, Instrument, Output, Reader
+from hilab.roles import Digitiser, Instrument, LockInAmplifier, Output, Reader
 from sim_instruments.bench import build
 from sim_instruments.world.contracts import Level, PulseTrain
 
@@ -222,6 +222,7 @@ def lock_in(lock_in_bench):
 
 def test_harmonics_of_a_bar(lock_in, lock_in_bench):
     assert isinstance(lock_in, Output)
+    assert isinstance(lock_in, LockInAmplifier)
     bar = lock_in_bench.world.devices["bar"]
     chosen = lock_in.configure_lock_in(137.31, 0.1, 3e-3, 12)
     assert chosen == (137.31, 0.1, 5e-3, 12)
