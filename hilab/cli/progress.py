@@ -56,8 +56,15 @@ class ProgressLine:
 
         if isinstance(notice, TimeLeft):
             self._show(notice.done, notice.total, f"{duration(notice.wall_left_s)} left  {notice.text}")
-        elif isinstance(notice, Happened) and self._live is None:
-            say(f"{notice.kind}: {notice.text}")
+        elif isinstance(notice, Happened) and (self._live is None or notice.kind == "warning"):
+            self._say(f"{notice.kind}: {notice.text}")
+
+    def _say(self, text: str) -> None:
+        """A line that stays, above the live one."""
+        if self._live is not None:
+            self._live.console.print(text, highlight=False, markup=False)
+        else:
+            say(text)
 
     def _show(self, done: float, total: float, text: str) -> None:
         if self._live is not None and self._task is not None:

@@ -30,9 +30,9 @@ def storage_rows(blocks: int, rounds: int) -> Iterator[Row]:
     """Rows a second, blocks of 1,000 and single rows, both until they are in the file."""
     with tempfile.TemporaryDirectory(prefix="hilab-speed-") as folder:
         rows = blocks * BLOCK
-        ours = max(_run_file(Path(folder), blocks, BLOCK) for _ in range(rounds))
-        peer = max(_csv(Path(folder) / f"peer{number}.csv", rows // 20) for number in range(rounds))
-        single = max(_run_file(Path(folder), rows // 20, 1) for _ in range(rounds))
+        ours = max(run_file_rate(Path(folder), blocks, BLOCK) for _ in range(rounds))
+        peer = max(csv_rate(Path(folder) / f"peer{number}.csv", rows // 20) for number in range(rounds))
+        single = max(run_file_rate(Path(folder), rows // 20, 1) for _ in range(rounds))
     heard = f"{len(COLUMNS)} columns, one live subscriber, until everything is in the file and was heard"
     yield Row(
         "rows into the run file, blocks of 1,000",
@@ -55,7 +55,7 @@ def storage_rows(blocks: int, rounds: int) -> Iterator[Row]:
     )
 
 
-def _run_file(folder: Path, blocks: int, size: int) -> float:
+def run_file_rate(folder: Path, blocks: int, size: int) -> float:
     """Rows a second through the engine's recorder."""
     from hilab.engine.recorder import Recorder
     from hilab.store import RunInfo, RunWriter
@@ -87,7 +87,7 @@ def _run_file(folder: Path, blocks: int, size: int) -> float:
     return blocks * size / took
 
 
-def _csv(path: Path, rows: int) -> float:
+def csv_rate(path: Path, rows: int) -> float:
     """Rows a second through PyMeasure's recorder, as its Worker hands them over."""
     from pymeasure.experiment import Procedure, Results
     from pymeasure.experiment.listeners import Recorder

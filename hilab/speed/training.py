@@ -42,8 +42,8 @@ def training_rows(steps: int, bench_name: str = "sot_waveform") -> Iterator[Row]
         for number in range(ROUNDS):
             surrogate = SurrogateNeurons(curves, np.random.default_rng(number))
             rates["plain"].append(plain_rate(data, HIDDEN, BATCH_SIZE, steps))
-            rates["surrogate"].append(_rate(data, surrogate, curves, steps))
-            rates["bench"].append(_rate(data, neurons, curves, steps))
+            rates["surrogate"].append(training_rate(data, surrogate, curves, steps))
+            rates["bench"].append(training_rate(data, neurons, curves, steps))
         device = np.arange(BATCH_SIZE * HIDDEN) % len(DEVICES)
         player = bench.plan(neurons.batch(device, curves.i50_a[device])).player
     best = {place: max(found) for place, found in rates.items()}
@@ -72,7 +72,7 @@ def training_rows(steps: int, bench_name: str = "sot_waveform") -> Iterator[Row]
     )
 
 
-def _rate(data: ImageSet, neurons: NeuronBench, curves: Surrogate, steps: int) -> float:
+def training_rate(data: ImageSet, neurons: NeuronBench, curves: Surrogate, steps: int) -> float:
     """Images a second of hilab's training with these neurons."""
     from hilab.learning.assignment import Assignment
     from hilab.learning.layer import DeviceLayer
