@@ -1,46 +1,17 @@
-"""Benches in process, and how two players' switching probabilities are compared."""
+"""Benches in process, and a stop that comes after some bench time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from hilab.bench import Bench, open_bench
 
 BENCHES = Path(__file__).parents[3] / "data" / "benches"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """switched (m,) of played (m,) frames at the same m amplitudes."""
-
-    switched: np.ndarray
-    played: np.ndarray
-
-
-def shift_in_deviations(one: Counts, other: Counts) -> float:
-    """Mantel-Haenszel: common difference of the log-odds over its standard error under 'no difference'."""
-    total = one.played + other.played
-    both = one.switched + other.switched
-    expected = both * one.played / total
-    variance = one.played * other.played * both * (total - both) / (total**2 * (total - 1.0))
-    return float((one.switched - expected).sum() / np.sqrt(variance.sum()))
-
-
-@pytest.fixture
-def counts() -> type[Counts]:
-    return Counts
-
-
-@pytest.fixture
-def compare() -> Callable[[Counts, Counts], float]:
-    return shift_in_deviations
 
 
 @contextmanager
