@@ -212,7 +212,8 @@ class HallBar:
         first, stop = float(start_s[0]), float(start_s[-1] + width_s[-1])
         drift, stray = self.drift.upto(stop), field.stray_drift.upto(stop)
         if field.quiet(first):
-            outside = np.array([field.coil_t(first) + field.offset_t], dtype=np.float64)
+            coil_t = field.parameters.tesla_per_ampere * field.coil_now_a(first)
+            outside = np.array([coil_t + field.offset_t])
         else:
             outside = field.coil_t(start_s) + field.ripple_t(start_s) + field.offset_t
         before = self.truth.heat_sums()
