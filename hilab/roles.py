@@ -391,7 +391,7 @@ class LockInAmplifier(Protocol):
     def configure_lock_in(
         self, frequency_hz: float, time_constant_s: float, sensitivity_v: float, slope_db: int = 12
     ) -> tuple[float, float, float, int]:
-        """Frequency (Hz), filter (s, dB an octave) and full scale (V rms); what was really set, in this order."""
+        """Frequency (Hz), filter (s, dB an octave), full scale (V rms); what was really set."""
         ...
 
     def read_harmonic(self, harmonic: int) -> tuple[float, float]:
