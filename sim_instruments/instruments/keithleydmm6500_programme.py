@@ -177,7 +177,7 @@ def _windows(items: Sequence[_Item], at_s: float, conversion: Conversion) -> tup
             count = item.block.number or conversion.count
             if count > UNROLLED:
                 raise ScpiError(-221, "Settings conflict; an endless measure block is not simulated")
-            parts.append(at_s + conversion.step_s * np.arange(int(count)))
+            parts.append(np.asarray(at_s + conversion.step_s * np.arange(int(count)), dtype=np.float64))
             buffers.add(item.block.buffer)
             at_s += conversion.step_s * (count - 1) + conversion.last_s
         elif kind in (WAIT, CLEAR):
