@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 
 from hilab.errors import BenchError, UsageError
 from hilab.roles import Clock
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 EXCHANGES = ("write", "answer", "clear")
@@ -37,9 +40,11 @@ class TrafficLog:
         self.note("session", format=FORMAT, **session)
 
     def attach(self, name: str, driver: Any) -> None:
-        """Listen to a driver. BenchError naming one whose exchanges cannot be heard."""
+        """Listen to a driver; one whose exchanges cannot be heard is named in the record and in the log."""
         if not hasattr(driver, "record_traffic"):
-            raise BenchError(f"the driver of {name!r} cannot log its traffic: it has no record_traffic")
+            log.warning("the traffic of %s is not logged: its driver has no record_traffic", name)
+            self.note("unheard", who=name)
+            return
         driver.record_traffic(lambda kind, data: self._exchange(name, kind, data))
 
     def note(self, kind: str, **values: Any) -> None:

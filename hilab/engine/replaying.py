@@ -67,6 +67,9 @@ def recorded_run(record: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UsageError(f"{record} holds {len(runs)} runs, and one that came to its end is needed")
     if ends[0]["status"] != "done":
         raise UsageError(f"the run in {record} was {ends[0]['status']}: only a finished one can be replayed")
+    unheard = [entry["who"] for entry in entries if entry["kind"] == "unheard"]
+    if unheard:
+        raise UsageError(f"{record} lacks the exchanges of {', '.join(unheard)}: no record_traffic there")
     names = dict.fromkeys(entry["instrument"] for entry in entries if "instrument" in entry)
     return {**entries[0], "instruments": list(names)}, runs[0]
 

@@ -112,6 +112,11 @@ def test_a_driver_that_sends_less_is_found(record: Path, tmp_path: Path) -> None
         ("oops\n{}\n", "line 1: no line of a traffic record"),
         ('{"kind": "session"}\n', "holds 0 runs, and one that came to its end is needed"),
         (
+            '{"kind": "session"}\n{"kind": "unheard", "who": "magnet"}\n{"kind": "run"}\n'
+            '{"kind": "end", "status": "done"}\n',
+            "lacks the exchanges of magnet",
+        ),
+        (
             '{"kind": "session"}\n{"kind": "run"}\n{"kind": "end", "status": "aborted"}\n',
             "was aborted: only a finished one can be replayed",
         ),
