@@ -368,3 +368,13 @@ def test_pyvisa_py_clears_with_an_unread_reply_in_the_line(stock: Instrument) ->
     stock.send(b"HELLO?\n")
     time.sleep(0.1)
     stock.device_clear()
+
+
+@pytest.mark.xfail(
+    raises=RuntimeError, reason="pyvisa-py 0.8.1 does not expect AsyncInterrupted before the status"
+)
+def test_pyvisa_py_asks_for_the_status_after_an_interrupted_query(stock: Instrument) -> None:
+    stock.send(b"FIRST?\n")
+    stock.send(b"SECOND?\n")
+    assert stock.receive() == b"SECOND?\n"
+    stock.async_status_query()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 
 def test_identity_and_cards(matrix: Any) -> None:
@@ -173,3 +175,32 @@ def test_a_snapshot_brings_everything_back(matrix: Any, make_matrix: Any) -> Non
 def test_what_does_not_fit_in_a_707b_is_said(make_matrix: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"instrument '?matrix'?: .*"):
         make_matrix(**options)
+
+
+ITEMS = st.one_of(
+    st.sampled_from(["1A01", "3H12", "1A01:1C04", "slot1", "allslots", "P1", "2A01", "1A13", "", " ", "#12"]),
+    st.text("1369AHP:;, ", max_size=8),
+)
+LINES = st.one_of(
+    st.builds(
+        'channel.{}("{}") print(channel.getclose("allslots"))'.format,
+        st.sampled_from(["open", "close", "exclusiveclose", "exclusiveslotclose", "getstate", "reset"]),
+        st.lists(ITEMS, max_size=4).map(",".join),
+    ),
+    st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max_size=40),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINES, max_size=5))
+def test_whatever_is_sent_the_box_answers_and_knows_its_relays(make_matrix: Any, lines: list[str]) -> None:
+    matrix = make_matrix()
+    for line in lines:
+        matrix.box.message(line.encode())
+        matrix.world.advance(matrix.world.now + 1.0)
+    matrix.box.device_clear()
+    closed: set[str] = set()
+    for _, name, close in matrix.world.moves:
+        (closed.add if close else closed.discard)(name.partition(".")[2])
+    answer = matrix.closed()
+    assert set(answer.split(";")) - {"nil"} == closed
