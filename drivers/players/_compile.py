@@ -9,16 +9,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from hilab.frames import FloatArray, FrameBatch, IntArray
+from hilab.frames import FrameBatch, IntArray
 
 Codes = NDArray[np.int16]
 Span = tuple[int, int]
 
 FULL_CODE = 32767  # of a 16-bit wave
-ZERO, RESET, WRITE, READ = range(4)
+RESET, WRITE, READ = "reset", "write", "read"
 LEAD = 1  # samples at zero before the first frame: a source rests at the first sample of its wave
 TOLERANCE = 1e-3  # of each time: what a longer sample may cost
 DIVISIONS = 1000  # of the shortest time, at most: finer waves are not made
@@ -50,24 +49,17 @@ class FrameWave:
     def length_s(self, span: Span) -> float:
         return (span[1] - span[0]) * self.sample_s
 
-    def pieces(self, second_half: int) -> list[tuple[int, int, int]]:
-        """(samples, ZERO|RESET|WRITE|READ, sign) one after the other; second_half is the sign of a read's."""
-        pulses = [(span, RESET, 1) for span in self.resets] + [(self.write, WRITE, 1)]
-        for start, stop in self.reads:
-            middle = (start + stop) // 2
-            pulses += [((start, middle), READ, 1), ((middle, stop), READ, second_half)]
-        found: list[tuple[int, int, int]] = []
-        at = 0
-        for (start, stop), what, sign in sorted(pulses):
-            if start > at:
-                found.append((start - at, ZERO, 0))
-            found.append((stop - start, what, sign))
-            at = stop
-        return found
-
     def read_end_s(self, number: int) -> float:
         """End of read `number`, from the trigger, for the first frame (s)."""
         return (LEAD + self.reads[number][1]) * self.sample_s
+
+    def pieces(self, second_half: int) -> list[tuple[int, int, int, str]]:
+        """(start, stop, sign, RESET|WRITE|READ) of each constant piece; second_half is that of reads."""
+        found = [(*span, 1, RESET) for span in self.resets] + [(*self.write, 1, WRITE)]
+        for start, stop in self.reads:
+            middle = (start + stop) // 2
+            found += [(start, middle, 1, READ), (middle, stop, second_half, READ)]
+        return found
 
 
 def sample_period_s(times_s: list[float], shortest_s: float) -> float | None:
@@ -147,17 +139,23 @@ def compile_frames(
     volt_per_a turns amperes into open-circuit volts, full_scale_v is code 32767; each amplitude is rounded to
     a multiple of code_step. Filled with zeros up to `fewest` samples.
     """
-    codes = np.empty(wave_samples(frame, len(order), fewest), dtype=np.int16)
-    _fill(
-        codes,
-        np.asarray(order, dtype=np.int64),
-        np.array(frame.pieces(-1 if reversed_read else 0), dtype=np.int64),
-        batch.reset_a,
-        batch.write_a,
-        batch.read_a,
-        1.0 / step_a(volt_per_a, full_scale_v, code_step),
-        code_step,
-    )
+    codes = np.zeros(wave_samples(frame, len(order), fewest), dtype=np.int16)
+    frames = codes[LEAD : LEAD + len(order) * frame.samples].reshape(len(order), frame.samples)
+    steps_per_a = 1.0 / step_a(volt_per_a, full_scale_v, code_step)
+    levels = {
+        what: (np.rint(amplitude_a[order] * steps_per_a) * code_step).astype(np.int16)
+        for what, amplitude_a in ((RESET, batch.reset_a), (WRITE, batch.write_a), (READ, batch.read_a))
+    }
+    pieces = [piece for piece in frame.pieces(-1 if reversed_read else 0) if piece[2] != 0]
+    same = {what for what, level in levels.items() if len(level) and (level == level[0]).all()}
+    row = np.zeros(frame.samples, dtype=np.int16)  # what all frames have in common
+    for start, stop, sign, what in pieces:
+        if what in same:
+            row[start:stop] = sign * levels[what][0]
+    frames[:] = row
+    for start, stop, sign, what in pieces:
+        if what not in same:
+            frames[:, start:stop] = (sign * levels[what])[:, None]
     return codes
 
 
@@ -173,36 +171,3 @@ def marker_codes(frame: FrameWave, fewest: int) -> tuple[Codes, float]:
         where = np.arange((LEAD + start) * finer, (LEAD + start + high) * finer)
         codes[where] = FULL_CODE
     return codes, frame.sample_s / finer
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill(
-    codes: Codes,
-    order: IntArray,
-    pieces: IntArray,
-    reset_a: FloatArray,
-    write_a: FloatArray,
-    read_a: FloatArray,
-    steps_per_a: float,
-    code_step: int,
-) -> None:
-    """Write every sample of the wave once, in ascending order."""
-    at = 0
-    while at < LEAD:
-        codes[at] = 0
-        at += 1
-    level = np.zeros(4, dtype=np.int64)
-    for number in range(len(order)):
-        which = order[number]
-        level[RESET] = np.rint(reset_a[which] * steps_per_a) * code_step
-        level[WRITE] = np.rint(write_a[which] * steps_per_a) * code_step
-        level[READ] = np.rint(read_a[which] * steps_per_a) * code_step
-        for each in range(len(pieces)):
-            code = np.int16(level[pieces[each, 1]] * pieces[each, 2])
-            stop = at + pieces[each, 0]
-            while at < stop:
-                codes[at] = code
-                at += 1
-    while at < len(codes):
-        codes[at] = 0
-        at += 1

@@ -209,6 +209,8 @@ def _above(
 ) -> Iterator[tuple[str, float, float]]:
     """(device, largest amplitude, limit) where a device's limit is exceeded."""
     limit_a = np.array(list(limits))
+    if max(amplitude_a.max(), -amplitude_a.min()) <= limit_a.min():
+        return  # no need to look at each frame
     size_a = np.abs(amplitude_a)
     over = size_a > limit_a[batch.device] * SLACK
     if over.any():
