@@ -407,6 +407,36 @@ def test_the_link_works_on_its_own_lines_only(pair: Any, change: str) -> None:
     assert len(pair.boxes["nvm"].readings) == 0
 
 
+def test_a_voltmeter_that_does_not_listen_leaves_the_sweep_at_its_first_point(pair: Any) -> None:
+    pair.tell(
+        "source", "TRIG:SOUR TLIN;OUTP DEL", "SOUR:SWE:SPAC LIST;:SOUR:LIST:CURR 1e-4,2e-4;DEL 1e-3,1e-3"
+    )
+    pair.tell("source", "SOUR:SWE:ARM", "INIT")
+    pair.wait(50.0)
+    assert int(pair.ask("source", "STAT:OPER:COND?")) & 32  # waits for a trigger
+    assert pair.world.source_state("source.out")[1] == pytest.approx(1e-4)
+
+
+def test_triggered_at_the_start_of_a_point_the_voltmeter_reads_during_its_delay(pair: Any) -> None:
+    fixed_hall(pair, 10.0)
+    pair.tell("nvm", "SYST:AZER OFF;FAZ OFF", "TRIG:SOUR EXT;COUN 3", "TRAC:POIN 3;FEED:CONT NEXT", "INIT")
+    pair.tell("source", "TRIG:SOUR TLIN;OUTP SOUR", "SOUR:SWE:SPAC LIST;:SOUR:LIST:CURR 1e-4,2e-4,1e-4")
+    pair.tell("source", "SOUR:LIST:DEL 2e-3,0.1,2e-3", "SOUR:SWE:ARM")
+    pair.ask("source", "*OPC?")
+    begin = pair.world.now
+    pair.tell("source", "INIT")
+    pair.ask("source", "*OPC?")
+    assert pair.world.now - begin == pytest.approx(0.1 + 2 * (LINE_S + 1.5e-3))
+
+
+def test_a_compliance_in_mid_sweep_stays_in_the_event_register(pair: Any) -> None:
+    pair.tell("source", "SOUR:CURR:COMP 0.1", "SOUR:SWE:SPAC LIST;:SOUR:LIST:CURR 1e-3,1e-6;DEL 1e-3,1e-3")
+    pair.tell("source", "SOUR:SWE:ARM", "INIT")
+    pair.wait(2.0)
+    assert int(pair.ask("source", "STAT:MEAS?")) & 8
+    assert int(pair.ask("source", "STAT:MEAS?")) & 8 == 0
+
+
 def test_commands_for_the_voltmeter_go_through_the_source(pair: Any) -> None:
     pair.tell("source", 'SYST:COMM:SER:SEND "SENS:VOLT:RANG 1;NPLC 2"')
     assert pair.ask("nvm", "SENS:VOLT:RANG?;NPLC?") == "+1.00000000E+00;+2.00000000E+00"
