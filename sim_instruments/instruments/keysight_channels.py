@@ -134,9 +134,8 @@ class ChannelBox(ScpiInstrument):
 
     def limits_of(self, setting: ChannelSetting, channel: int) -> tuple[float, float]:
         """Lowest and highest value that a channel takes now."""
-        low, high = (
-            getattr(self, setting.limits)(channel) if isinstance(setting.limits, str) else setting.limits
-        )
+        known = setting.limits
+        low, high = getattr(self, known)(channel) if isinstance(known, str) else known or (0.0, 0.0)
         return float(low), float(high)
 
     def _word(self, setting: ChannelSetting, channel: int, word: str) -> float:

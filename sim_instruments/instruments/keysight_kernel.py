@@ -32,8 +32,8 @@ def quantised(codes: NDArray[np.int16], bits: int) -> Floats:
     top = 32767 - 32767 % step
     played = np.empty(len(codes))
     for i in range(len(codes)):
-        code = (np.int64(codes[i]) + step // 2) & -step
-        played[i] = min(max(code, -top), top) / 32767.0
+        code = (int(codes[i]) + step // 2) & -step
+        played[i] = float(min(max(code, -top), top)) / 32767.0
     return played
 
 

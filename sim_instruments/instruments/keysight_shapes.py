@@ -26,15 +26,12 @@ class Cycle:
     duration_s: float
     idle: float
 
-    @property
-    def points(self) -> int:
-        return len(self.level)
-
 
 def sampled(codes: Codes, starts: NDArray[np.int64], points: int, sample_rate_hz: float, bits: int) -> Cycle:
     """A waveform from its runs; it rests at its first sample."""
     level = quantised(codes, bits)
-    return Cycle(level, starts * (1.0 / sample_rate_hz), points / sample_rate_hz, float(level[0]))
+    start_s = starts.astype(np.float64) / sample_rate_hz
+    return Cycle(level, start_s, points / sample_rate_hz, float(level[0]))
 
 
 def constant() -> Cycle:

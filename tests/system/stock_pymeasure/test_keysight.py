@@ -212,9 +212,7 @@ def test_81160a_ends_a_block(pulser: Any) -> None:
     assert pulser.ch_1.waveforms == "MINE"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="PyMeasure scales by the largest value: negative waveforms overflow"
-)
+@pytest.mark.xfail(strict=True, reason="PyMeasure scales by the largest value: negative waveforms overflow")
 def test_81160a_a_negative_waveform(pulser: Any, played: list[tuple[str, Any]]) -> None:
     channel = pulser.ch_1
     channel.waveform_volatile = [-1.0, -0.5, -0.5, -1.0]
