@@ -28,6 +28,7 @@ class ListSourceMeter(VisaDriver):
     """Pulse source, bias source and reader in one box; the two models differ in their commands only."""
 
     figures: Figures
+    compliance_max_v: float
     pulse_width_s = PULSE_WIDTH_S
     list_query: str
     limited_bit: int
@@ -36,7 +37,6 @@ class ListSourceMeter(VisaDriver):
 
     def __init__(self, address: Any, **kwargs: Any):
         self.line_hz = 50.0
-        self.compliance_max_v = self.figures.compliance_v[1]
         self._current_max_a = 0.0
         self._compliance_v = self.figures.compliance_v[0]
         self._reader = (self.figures.voltage[0].full, 0.02)

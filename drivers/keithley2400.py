@@ -25,6 +25,7 @@ class Keithley2400(ListSourceMeter, StockKeithley2400):
 
     model_pattern = "2400"
     figures = KEITHLEY_2400
+    compliance_max_v = KEITHLEY_2400.compliance_v[1]
     list_query = ":STAT:OPER:COND?;:TRAC:POIN:ACT?"
     limited_bit = 8  # of the STATus word
     list_columns = (2, 1)

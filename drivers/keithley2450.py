@@ -26,6 +26,7 @@ class Keithley2450(ListSourceMeter, StockKeithley2450):
 
     model_pattern = "2450"
     figures = KEITHLEY_2450
+    compliance_max_v = KEITHLEY_2450.compliance_v[1]
     list_query = ":TRIG:STAT?;:TRAC:ACT?;:SYST:ERR:COUN?"
     limited_bit = 32  # STAT_LIMIT of the source status [M]
     list_columns = (1, 2)

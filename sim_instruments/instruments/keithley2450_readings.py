@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,12 @@ _WORDS = Choice(
     "TSTamp", "FORMatted", "SOURFORMatted", "UNIT", "SOURUNIT",
 )  # fmt: skip
 _STYLE = Choice("STANdard", "COMPact", "FULL")
-STATISTICS = {"AVER": np.mean, "MAX": np.max, "MIN": np.min, "STDD": np.std}
+STATISTICS: Mapping[str, Callable[[FloatArray], Any]] = {
+    "AVER": np.mean,
+    "MAX": np.max,
+    "MIN": np.min,
+    "STDD": np.std,
+}
 
 
 class Element:

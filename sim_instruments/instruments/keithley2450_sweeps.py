@@ -180,7 +180,8 @@ class Sweeps(SourceMeter):
         first, last, points, delay_s, *tail = given
         if max(abs(first), abs(last)) > top:
             raise ScpiError(-222)
-        count, ranging, aborts, dual, buffer = (*tail, *(1, "BEST", True, False, BUFFER)[len(tail) :])
+        defaults: list[Any] = [1, "BEST", True, False, BUFFER]
+        count, ranging, aborts, dual, buffer = [*tail, *defaults[len(tail) :]]
         if ranging != "FIX":
             self.values["voltage_auto" if kind == "VOLT" else "current_auto"] = True
         levels = staircase(spacing, first, last, points)
@@ -255,14 +256,14 @@ class Sweeps(SourceMeter):
             raise ScpiError(-224, "Illegal parameter value; no such configuration list")
         return self.config[group][name]
 
-    def _store(self, group: str, name: str, place: int) -> None:
+    def _store_settings(self, group: str, name: str, place: int) -> None:
         stored = self._config(group, name)
         if place > len(stored) + 1:
             raise ScpiError(-222)
         index = (place or len(stored) + 1) - 1
         stored[index : index + 1] = [self._settings_of(group)]
 
-    def _recall(self, group: str, name: str, place: int) -> None:
+    def _recall_settings(self, group: str, name: str, place: int) -> None:
         stored = self._config(group, name)
         if not 1 <= place <= len(stored):
             raise ScpiError(-222)
@@ -286,19 +287,19 @@ class Sweeps(SourceMeter):
 
     @command("SOURce<1>:CONFiguration:LIST:STORe", Text(), _COUNT, optional=1)
     def store_source(self, name: str, place: int = 0) -> None:
-        self._store("SOUR", name, place)
+        self._store_settings("SOUR", name, place)
 
     @command("SENSe<1>:CONFiguration:LIST:STORe", Text(), _COUNT, optional=1)
     def store_sense(self, name: str, place: int = 0) -> None:
-        self._store("SENS", name, place)
+        self._store_settings("SENS", name, place)
 
     @command("SOURce<1>:CONFiguration:LIST:RECall", Text(), _COUNT, optional=1)
     def recall_source(self, name: str, place: int = 1) -> None:
-        self._recall("SOUR", name, place)
+        self._recall_settings("SOUR", name, place)
 
     @command("SENSe<1>:CONFiguration:LIST:RECall", Text(), _COUNT, optional=1)
     def recall_sense(self, name: str, place: int = 1) -> None:
-        self._recall("SENS", name, place)
+        self._recall_settings("SENS", name, place)
 
     @command("SOURce<1>:CONFiguration:LIST:DELete", Text())
     def delete_source_list(self, name: str) -> None:

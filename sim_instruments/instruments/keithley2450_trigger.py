@@ -62,7 +62,8 @@ class Runner:
     def run(self, first: int, level: float, output: bool, counters: Mapping[str, int]) -> Timeline:
         """From block `first` (1 ...) to the end or the next WAIT. ScpiError for what cannot be run."""
         self._line = Timeline(output=output, counters=dict(counters))
-        self._level, self._pending_s, self._place = level, 0.0, {}
+        self._level, self._pending_s = level, 0.0
+        self._place: dict[str, int] = {}  # where each configuration list stands
         at, steps = first, 0
         while 1 <= at <= len(self._blocks):
             steps += 1

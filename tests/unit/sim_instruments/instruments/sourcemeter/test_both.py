@@ -90,6 +90,12 @@ def test_a_run_goes_on_after_a_snapshot_as_if_nothing_had_happened(smu: Any) -> 
     assert found[0] == found[1]
 
 
+def test_settings_are_saved_and_recalled(smu: Any) -> None:
+    smu.tell("SOUR:CURR 1e-4", "*SAV 1", "SOUR:CURR 2e-4", "*RCL 1")
+    assert smu.number("SOUR:CURR?") == 1e-4
+    assert smu.errors() == []
+
+
 def test_a_reset_ends_a_run_at_once(smu: Any) -> None:
     start_list(smu)
     smu.wait(0.01)
