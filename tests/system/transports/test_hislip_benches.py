@@ -17,7 +17,7 @@ from hilab.bench.check import read_bench_file
 from hilab.bench.opening import twin_tables
 from sim_instruments.serve import Server, serve_bench
 
-BENCHES = ("sot_classic", "sot_fast", "sot_digitiser", "sot_waveform")
+BENCHES = ("sot_classic", "sot_fast", "sot_digitiser", "sot_waveform", "sot_smu")
 
 
 @pytest.fixture(scope="module", params=BENCHES)

@@ -30,7 +30,8 @@ def test_the_bench_files_that_come_with_hilab_are_right(name: str) -> None:
     assert len(file.devices) == 16
     card = file.devices["w16_d4"].card("w16_d4")
     assert card.ports["hall"] == ("matrix.4B11" if name == "sot_waveform" else "mux.2!18")
-    assert card.limits.current_max_a(100e-6) == pytest.approx(12.8e-3)
+    reached_a = 8.9e-3 if name == "sot_waveform" else 12.8e-3  # 10 V behind 50 ohm give no more
+    assert card.limits.current_max_a(100e-6) == pytest.approx(reached_a)
     assert card.limits.current_max_a(100.0) == pytest.approx(4e-3)
 
 
