@@ -249,12 +249,26 @@ class Playback:
             begins = self.since_s + np.arange(first, after) * here.duration_s
             start = (begins[:, None] + here.start_s).ravel()
             level, width = np.tile(here.level_v, after - first), np.tile(here.width_s, after - first)
-        if start[0] >= from_s and start[-1] + width[-1] <= until_s:
-            return Runs(level, start, width)
-        end = np.minimum(start + width, until_s)
-        start = np.maximum(start, from_s)
-        left = end - start > SHORTEST_S
-        return Runs(level[left], start[left], (end - start)[left])
+        return _between(Runs(level, start, width), from_s, until_s)
+
+
+def _between(runs: Runs, from_s: float, until_s: float) -> Runs:
+    """What lies between two times; only the first and the last run can be cut."""
+    first = max(0, int(np.searchsorted(runs.start_s, from_s, side="right")) - 1)
+    if first < len(runs.start_s) and runs.start_s[first] + runs.width_s[first] - from_s <= SHORTEST_S:
+        first += 1
+    after = int(np.searchsorted(runs.start_s, until_s - SHORTEST_S, side="left"))
+    if first >= after:
+        return Runs(_NONE, _NONE, _NONE)
+    level, start, width = (each[first:after] for each in runs)
+    cut_s, left_s = from_s - start[0], until_s - start[-1]
+    if cut_s <= 0 and left_s >= width[-1]:
+        return Runs(level, start, width)
+    start, width = start.copy(), width.copy()
+    width[-1] = min(width[-1], left_s)
+    if cut_s > 0:
+        start[0], width[0] = from_s, width[0] - cut_s
+    return Runs(level, start, width)
 
 
 def _run_at(here: Block, passed_s: float) -> int:
