@@ -45,17 +45,10 @@ def rectangles(
 
     level (k,) from start (k,) on, in parts of half around offset. The first run rises if the last is low.
     """
-    count, low = len(level), offset + half * level[len(level) - 1] <= threshold
+    count, was_low = len(level), offset + half * level[len(level) - 1] <= threshold
+    out_level, out_start, out_width = np.empty(count), np.empty(count), np.empty(count)
+    rise = np.empty(count)
     m = r = 0
-    was_low = low
-    for i in range(count):
-        value = offset + half * level[i]
-        m += value != idle
-        r += was_low and value > threshold
-        was_low = value <= threshold
-    out_level, out_start, out_width, rise = np.empty(m), np.empty(m), np.empty(m), np.empty(r)
-    m = r = 0
-    was_low = low
     for i in range(count):
         value = offset + half * level[i]
         if value != idle:
@@ -66,4 +59,4 @@ def rectangles(
             rise[r] = start[i]
             r += 1
         was_low = value <= threshold
-    return out_level, out_start, out_width, rise
+    return out_level[:m], out_start[:m], out_width[:m], rise[:r].copy()
