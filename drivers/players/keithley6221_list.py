@@ -143,11 +143,13 @@ class ListPlayer:
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, COMPLIANCE_V[1])
 
-    def _range_v(self, device: str, read_a: float) -> float:
-        return self._reader.range_v(signal_v(self._station.devices[device], read_a))
+    def _range_v(self, device: str, peak: Peaks) -> float:
+        """One range for all points: an overload in a pulse would still be felt in the reading behind it."""
+        highest_a = max(peak.write_a, peak.reset_a, peak.read_a)
+        return self._reader.range_v(signal_v(self._station.devices[device], highest_a))
 
     def _noise_v(self, device: str, peak: Peaks, integration_s: float) -> float:
-        return self._reader.noise_v(self._range_v(device, peak.read_a), integration_s)
+        return self._reader.noise_v(self._range_v(device, peak), integration_s)
 
     def _spent_s(self, loads: tuple[Load, ...], points: Points, moves: int) -> dict[str, float]:
         message_s = max(self._source.message_s, self._reader.message_s)
@@ -211,7 +213,7 @@ class ListPlayer:
             levels_a = points.levels(actual, frames)
             sweep.load(levels_a.tolist(), list(points.delays_s) * len(frames))
         with spending("arm"):
-            self._reader.arm_buffer(self._range_v(device, peak.read_a), actual.integration_s, len(levels_a))
+            self._reader.arm_buffer(self._range_v(device, peak), actual.integration_s, len(levels_a))
             sweep.arm()
             sweep.start()
         return self._station.clock.now()

@@ -1,6 +1,10 @@
 """Every player: frames a second of bench time and of real time, predicted against observed misreading.
 
-    python tests/benchmarks/players_check.py
+    python tests/benchmarks/players_check.py [--seeds N]
+
+With --seeds N the shift of every player's switching curve against the truth is measured on every bench that
+can host it, with N seeds (the case and the statistic are those of the conformance suite): mean and standard
+deviation of shift over standard error should be 0 and 1.
 
 Ideal setting, one device. Half of the frames are written with a pulse that surely switches, half are not
 written, so that every state is known; the read current is lowered until a few per cent are misread. Planned
@@ -10,7 +14,11 @@ was counted.
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +32,11 @@ CASES = (  # player, bench, frames, widths (s), integration (s)
     ("software_loop", "sot_fast", 4000, 100e-6, 2e-3),
     ("software_loop", "sot_classic", 4000, 100e-6, 2e-3),
     ("keithley6221_pulse_delta", "sot_classic", 8000, 1e-3, 0.9e-3),
+    ("keithley6221_list", "sot_classic", 8000, 4.5e-3, 2e-3),
+    ("keithley2636b_digitiser", "sot_digitiser", 8000, 100e-6, 20e-6),
+    ("keithley2450_list", "sot_smu", 8000, 1e-3, 2e-3),
 )
+SUITE = Path(__file__).parents[1] / "system" / "players" / "conformance" / "conftest.py"
 DEVICE = "w2_d1"
 WANTED = 0.03
 
@@ -84,7 +96,32 @@ def measure(player: str, bench_name: str, count: int, width_s: float, integratio
         )
 
 
+def shifts(seeds: int) -> None:
+    """Shift against the truth, in logistic units, of every case over many seeds."""
+    spec = importlib.util.spec_from_file_location("conformance", SUITE)
+    assert spec is not None and spec.loader is not None
+    suite = importlib.util.module_from_spec(spec)
+    sys.modules["conformance"] = suite
+    spec.loader.exec_module(suite)
+    print(f"{'case':45s} {'mean shift':>10s} {'error':>7s} {'mean z':>7s} {'sd z':>6s} {'max |z|':>8s}")
+    for case in suite.cases():
+        found = [suite.shift_and_variance(suite.measure(case, seed=100 + seed)) for seed in range(seeds)]
+        shift, error = np.array(found).T[0], np.sqrt(np.array(found).T[1])
+        z = shift / error
+        print(
+            f"{case!s:45s} {shift.mean():10.4f} {error.mean():7.4f} {z.mean():7.2f} {z.std(ddof=1):6.2f} "
+            f"{np.abs(z).max():8.2f}",
+            flush=True,
+        )
+
+
 def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--seeds", type=int, default=0)
+    seeds = options.parse_args().seeds
+    if seeds:
+        shifts(seeds)
+        return
     print(
         f"{'player':25s} {'bench':12s} {'frames/s':>8s} {'real':>10s} "
         f"{'planned':>9s} {'expected':>9s} {'observed':>9s}"
