@@ -30,8 +30,12 @@ class CalibrationParams(ProtocolParams):
     span_units: float = Field(5.0, gt=0, le=20, description="half-range of the amplitudes in logistic units")
     trials: int = Field(100, ge=10, le=1_000_000, description="samples at each calibration amplitude")
     rounds: int = Field(2, ge=1, le=100, description="visits to each device while calibrating")
-    write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
-    reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
+    write_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the write pulse; the bench's own if not given"
+    )
+    reset_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the reset pulse; the bench's own if not given"
+    )
     integration_s: float | None = Field(
         None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
     )
@@ -43,7 +47,11 @@ class CalibrationParams(ProtocolParams):
     def timing(self, bench: Bench) -> Timing:
         """The times of all frames on this bench."""
         integration_s = self.integration_s or bench.integration_s
-        return Timing(self.reset_width_s, self.write_width_s, integration_s=integration_s)
+        return Timing(
+            self.reset_width_s or bench.pulse_width_s,
+            self.write_width_s or bench.pulse_width_s,
+            integration_s=integration_s,
+        )
 
 
 @dataclass(frozen=True)

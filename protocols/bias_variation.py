@@ -206,7 +206,12 @@ class _Study:
 
         params = self.protocol.params
         envelope_a = np.array(
-            [self.bench.devices[name].limits.current_max_a(params.write_width_s) for name in names]
+            [
+                self.bench.devices[name].limits.current_max_a(
+                    params.write_width_s or self.bench.pulse_width_s
+                )
+                for name in names
+            ]
         )
         layer = DeviceLayer(
             neurons,

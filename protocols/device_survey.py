@@ -40,8 +40,12 @@ class SurveyParams(ProtocolParams):
     span_units: float = Field(5.0, gt=0, le=20, description="half-range of the amplitudes in logistic units")
     trials: int = Field(100, ge=10, le=1_000_000, description="samples at each amplitude")
     rounds: int = Field(5, ge=1, le=1000, description="visits to each device")
-    write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
-    reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
+    write_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the write pulse; the bench's own if not given"
+    )
+    reset_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the reset pulse; the bench's own if not given"
+    )
     integration_s: float | None = Field(
         None, gt=0, le=1, description="integration of one reading of a frame; the bench's own if not given"
     )
@@ -73,8 +77,8 @@ class DeviceSurvey(Protocol[SurveyParams]):
     def check(self, bench: Bench) -> None:
         params = self.params
         timing = Timing(
-            params.reset_width_s,
-            params.write_width_s,
+            params.reset_width_s or bench.pulse_width_s,
+            params.write_width_s or bench.pulse_width_s,
             integration_s=params.integration_s or bench.integration_s,
         )
         check_frames(bench, chosen_devices(bench, params.devices), None, timing)
@@ -96,7 +100,7 @@ class DeviceSurvey(Protocol[SurveyParams]):
             sweep = HysteresisCurrentParams(
                 devices=list(devices),
                 points=params.loop_points,
-                write_width_s=params.write_width_s,
+                write_width_s=params.write_width_s or bench.pulse_width_s,
                 integration_s=params.integration_s or bench.integration_s,
             )
             _merge(found, (yield from current_loops(bench, sweep)), "current")
@@ -108,8 +112,8 @@ class DeviceSurvey(Protocol[SurveyParams]):
     ) -> Iterator[Message]:
         params = self.params
         timing = Timing(
-            params.reset_width_s,
-            params.write_width_s,
+            params.reset_width_s or bench.pulse_width_s,
+            params.write_width_s or bench.pulse_width_s,
             integration_s=params.integration_s or bench.integration_s,
         )
         located = yield from locate(bench, devices, timing=timing, record=params.record_frames)

@@ -298,7 +298,12 @@ class _Arms:
         params = self.protocol.params
         on_devices = place == "devices"
         envelope_a = np.array(
-            [self.bench.devices[name].limits.current_max_a(params.write_width_s) for name in self.devices]
+            [
+                self.bench.devices[name].limits.current_max_a(
+                    params.write_width_s or self.bench.pulse_width_s
+                )
+                for name in self.devices
+            ]
         )
         neurons = self._neurons(arm, place)
         layers = [

@@ -32,7 +32,9 @@ class HysteresisCurrentParams(ProtocolParams):
     )
     points: int = Field(41, ge=5, le=1001, description="amplitudes on each of the two branches")
     cycles: int = Field(1, ge=1, le=100, description="how often the loop is run")
-    write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the pulses")
+    write_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the pulses; the bench's own if not given"
+    )
     read_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between pulse and read")
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
@@ -58,8 +60,8 @@ class HysteresisCurrent(Protocol[HysteresisCurrentParams]):
     def check(self, bench: Bench) -> None:
         params = self.params
         timing = Timing(
-            params.write_width_s,
-            params.write_width_s,
+            params.write_width_s or bench.pulse_width_s,
+            params.write_width_s or bench.pulse_width_s,
             read_wait_s=params.read_wait_s,
             integration_s=params.integration_s or bench.integration_s,
         )
@@ -99,7 +101,7 @@ def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[s
     level, branch, cycle = loop_shape(params.points, params.cycles)
     figures = {}
     for number, device in enumerate(devices):
-        limit_a = bench.devices[device].limits.current_max_a(params.write_width_s)
+        limit_a = bench.devices[device].limits.current_max_a(params.write_width_s or bench.pulse_width_s)
         current_max_a = params.current_max_a or params.envelope_fraction * limit_a
         batch = FrameBatch.of(
             [device],
@@ -107,7 +109,7 @@ def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[s
             current_max_a * level,
             0.0,
             currents[number],
-            write_width_s=params.write_width_s,
+            write_width_s=params.write_width_s or bench.pulse_width_s,
             read_wait_s=params.read_wait_s,
             reset_count=0,
             integration_s=params.integration_s or bench.integration_s,

@@ -35,7 +35,9 @@ class PulseWidthParams(ProtocolParams):
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
-    reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
+    reset_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the reset pulse; the bench's own if not given"
+    )
     integration_s: float | None = Field(
         None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
     )
@@ -66,7 +68,9 @@ class PulseWidthDependence(Protocol[PulseWidthParams]):
         params = self.params
         for width_s in params.widths_s:
             timing = Timing(
-                params.reset_width_s, width_s, integration_s=params.integration_s or bench.integration_s
+                params.reset_width_s or bench.pulse_width_s,
+                width_s,
+                integration_s=params.integration_s or bench.integration_s,
             )
             check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
@@ -77,7 +81,9 @@ class PulseWidthDependence(Protocol[PulseWidthParams]):
         single: dict[str, dict[str, Any]] = {}
         for width_s in params.widths_s:
             timing = Timing(
-                params.reset_width_s, width_s, integration_s=params.integration_s or bench.integration_s
+                params.reset_width_s or bench.pulse_width_s,
+                width_s,
+                integration_s=params.integration_s or bench.integration_s,
             )
             located = yield from locate(bench, devices, read_a=params.read_a, timing=timing)
             amplitudes = {

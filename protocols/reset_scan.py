@@ -33,7 +33,9 @@ class ResetScanParams(ProtocolParams):
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
-    reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
+    reset_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the reset pulse; the bench's own if not given"
+    )
     integration_s: float | None = Field(
         None, gt=0, le=1, description="integration of one reading; the bench's own if not given"
     )
@@ -68,15 +70,16 @@ class ResetScan(Protocol[ResetScanParams]):
     def check(self, bench: Bench) -> None:
         params = self.params
         timing = Timing(
-            reset_width_s=params.reset_width_s, integration_s=params.integration_s or bench.integration_s
+            reset_width_s=params.reset_width_s or bench.pulse_width_s,
+            integration_s=params.integration_s or bench.integration_s,
         )
         check_frames(bench, chosen_devices(bench, params.devices), params.read_a, timing)
 
     def steps(self, bench: Bench) -> Iterator[Message]:
         params = self.params
         timing = Timing(
-            params.reset_width_s,
-            params.reset_width_s,
+            params.reset_width_s or bench.pulse_width_s,
+            params.reset_width_s or bench.pulse_width_s,
             integration_s=params.integration_s or bench.integration_s,
         )
         devices = chosen_devices(bench, params.devices)
@@ -94,7 +97,7 @@ class ResetScan(Protocol[ResetScanParams]):
 
     def _scan(self, bench: Bench, one: Located, timing: Timing) -> Steps[float | None]:
         params = self.params
-        limit_a = bench.devices[one.device].limits.current_max_a(params.reset_width_s)
+        limit_a = bench.devices[one.device].limits.current_max_a(params.reset_width_s or bench.pulse_width_s)
         top = min(params.to_i50, limit_a / one.i50_a)
         amplitudes = one.i50_a * np.linspace(params.from_i50, top, params.points)
         order = self.random(f"order {one.device}")

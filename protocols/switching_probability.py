@@ -40,8 +40,12 @@ class SwitchingParams(ProtocolParams):
     read_a: float | None = Field(
         None, gt=0, description="read current; 0.6 of the device's read limit if not given"
     )
-    reset_width_s: float = Field(100e-6, gt=0, le=1, description="width of the reset pulse")
-    write_width_s: float = Field(100e-6, gt=0, le=1, description="width of the write pulse")
+    reset_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the reset pulse; the bench's own if not given"
+    )
+    write_width_s: float | None = Field(
+        None, gt=0, le=1, description="width of the write pulse; the bench's own if not given"
+    )
     reset_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between reset and write")
     read_wait_s: float = Field(20e-6, gt=0, le=10, description="wait between write and read")
     integration_s: float | None = Field(
@@ -61,8 +65,8 @@ class SwitchingParams(ProtocolParams):
     def timing(self, bench: Bench) -> Timing:
         """The times of all frames."""
         return Timing(
-            self.reset_width_s,
-            self.write_width_s,
+            self.reset_width_s or bench.pulse_width_s,
+            self.write_width_s or bench.pulse_width_s,
             self.reset_wait_s,
             self.read_wait_s,
             self.integration_s or bench.integration_s,

@@ -147,6 +147,8 @@ class BenchFile(Table):
     """Largest accepted chance of taking one state for the other in a reading."""
     integration_s: Positive = 2e-3
     """Integration of a frame's reading where a protocol does not say."""
+    pulse_width_s: Positive = 100e-6
+    """Width of reset and write pulses where a protocol does not say."""
     instruments: dict[Name, InstrumentEntry] = Field(min_length=1)
     roles: dict[Name, Name] = Field(min_length=1)
     wires: list[Wire] = Field(min_length=1)

@@ -102,6 +102,11 @@ class Bench:
         return self.file.integration_s
 
     @property
+    def pulse_width_s(self) -> float:
+        """Width of reset and write pulses where a protocol does not say (s)."""
+        return self.file.pulse_width_s
+
+    @property
     def shunt(self) -> Shunt | None:
         """The resistor in series with the pulse source's line; None without one. Read it at port "shunt"."""
         return self._shunts.of(self.file.roles.get("pulse_source", ""))
