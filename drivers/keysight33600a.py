@@ -234,10 +234,9 @@ class Keysight33600A(WaveMemory, Agilent33500):
         return super().make_safe()
 
     def _still_on(self, link: Link) -> str:
-        for channel in (1, 2):
-            if ask_through(link, f":OUTP{channel}?") not in ("0", "OFF"):
-                return f"output {channel} is still on"
-        return ""
+        first, second = ask_through(link, ":OUTP1?;:OUTP2?").split(";")  # else nobody knows: ValueError
+        on = [n for n, state in (("1", first), ("2", second)) if state.strip() not in ("0", "OFF")]
+        return f"output {' and '.join(on)} is still on" if on else ""
 
     def _check(self, waveform: Waveform) -> None:
         codes = waveform.codes
