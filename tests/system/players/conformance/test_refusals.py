@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,8 @@ def test_every_reason_comes_at_once_and_nothing_is_sent(kit, case):
         with kit.counted_messages() as messages, pytest.raises(PlanRefused) as refused:
             player.plan(bad)
         assert messages.count == 0
+        with pytest.raises(PlanRefused, match="nobody"):
+            player.plan(replace(good, devices=("w4_d1", "nobody")))
     reasons = refused.value.reasons
     assert any("w4_d1" in reason and "write" in reason for reason in reasons), reasons
     assert any("w4_d2" in reason and "read" in reason for reason in reasons), reasons
@@ -35,15 +39,3 @@ def test_every_reason_comes_at_once_and_nothing_is_sent(kit, case):
         assert len(reason.splitlines()) == 1 and reason == reason.strip(), reason
         assert not reason.endswith(".") and len(reason) < 300, reason
     assert len(set(reasons)) == len(reasons)
-
-
-def test_a_device_that_is_not_there_is_refused(kit, case):
-    recipe = kit.recipe(case)
-    with kit.opened(case) as bench:
-        player = plugins.load(plugins.PLAYERS, case.player)(bench)
-        batch = FrameBatch.of(
-            ("nobody",), 0, 1e-3, -1e-3, 1e-4,
-            reset_width_s=recipe.width_s, write_width_s=recipe.width_s, integration_s=recipe.integration_s,
-        )  # fmt: skip
-        with pytest.raises(PlanRefused, match="nobody"):
-            player.plan(batch)
