@@ -101,6 +101,7 @@ class PlanningBench:
             "file",
             "shunt",
             "integration_s",
+            "pulse_width_s",
             "has_role",
             "suitable_players",
             "card",
