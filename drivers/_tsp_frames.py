@@ -166,8 +166,8 @@ class FrameSweep:
         lines[0] = f"{new} {lines[0]}"
         self._load += 1
         lines[-1] += f" h_run({readings},{self._load},{line})"
-        for line in lines:
-            self._driver.write(line)
+        for text in lines:
+            self._driver.write(text)
 
     def _load_script(self) -> None:
         if self._loaded:

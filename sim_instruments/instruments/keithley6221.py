@@ -428,7 +428,7 @@ class Keithley6221(CurrentSource):
         return self._wired("trigger_link") if linked and values["trigger_output"] != "NONE" else None
 
     def _unreleased(self) -> bool:
-        """A sweep over the trigger link whose voltmeter does not wait for triggers stays at its first point."""
+        """Whether a sweep over the trigger link stays at its first point: no voltmeter waits for it."""
         if self.armed != "SWE" or self.values["trigger_source"] != "TLIN":
             return False
         meter = self._triggered_meter()
