@@ -184,7 +184,7 @@ def train(size: Size) -> list[dict[str, Any]]:
         shown = ", ".join(f"{name} {arm['accuracy']:.2%}" for name, arm in one["arms"].items())
         say(f"{done}/{len(jobs)}, {left} left  {one['world']}, {one['devices']}, seed {one['seed']}: {shown}")
 
-    return train_all(jobs, told)
+    return train_all(jobs, OUT / "study.jsonl", told)
 
 
 # ---- telling ------------------------------------------------------------------------------------------

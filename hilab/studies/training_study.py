@@ -7,12 +7,14 @@ field moves every switching curve by about two logistic units). Each seed is a c
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +78,14 @@ class Job:
     out: str
     instrument_errors: bool = False
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Place of its world and set in a table."""
+        return WORLDS.index(self.world), list(SETS).index(self.devices)
+
+    def __hash__(self) -> int:
+        return hash((self.world, self.devices, self.seed))
+
 
 def jobs_of(
     bench: str,
@@ -88,31 +98,57 @@ def jobs_of(
     arms: Sequence[str] = DEVICE_ARMS,
     instrument_errors: bool = False,
 ) -> list[Job]:
-    """Every world, set and seed. The deterministic arms go with the first world and set of each seed."""
+    """Every seed, world and set. The deterministic arms go with the first world and set of each seed."""
     jobs = []
-    for number, (world, devices) in enumerate((world, one) for world in worlds for one in sets):
-        extra = SOFTWARE_ARMS if number == 0 and len(arms) > len(FEW_ARMS) else ()
-        for seed in seeds:
+    for seed in seeds:
+        for number, (world, devices) in enumerate((world, one) for world in worlds for one in sets):
+            extra = SOFTWARE_ARMS if number == 0 and len(arms) > len(FEW_ARMS) else ()
             chosen = {**params, "arms": ["software", *extra, *arms]}
             jobs.append(Job(world, devices, seed, bench, chosen, out, instrument_errors))
     return jobs
 
 
-def train_all(jobs: Sequence[Job], tell: Callable[[int, Mapping[str, Any]], None]) -> list[dict[str, Any]]:
-    """All jobs, as many at a time as there are cores; tell(done, result) after each."""
-    results: list[dict[str, Any]] = []
-    workers = max(1, min(len(jobs), os.cpu_count() or 1))
+def train_all(
+    jobs: Sequence[Job], ledger: Path, tell: Callable[[int, Mapping[str, Any]], None]
+) -> list[dict[str, Any]]:
+    """All jobs, as many at a time as there are cores; tell(done, result) after each.
+
+    Every result goes into the ledger (a line of JSON) at once; a job that stands there is not run again.
+    """
+    known = _read(ledger)
+    found = {job: known[_key(job)] for job in jobs if _key(job) in known}
+    left = [job for job in jobs if job not in found]
+    workers = max(1, min(len(left), os.cpu_count() or 1))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(train_one, job) for job in jobs]
+        futures = {pool.submit(train_one, job): job for job in left}
         try:
             for future in as_completed(futures):
-                results.append(future.result())
-                tell(len(results), results[-1])
+                job = futures[future]
+                found[job] = future.result()
+                with ledger.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps({"job": _key(job), "result": found[job]}) + "\n")
+                tell(len(found), found[job])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    order = {(job.world, job.devices, job.seed): number for number, job in enumerate(jobs)}
-    return sorted(results, key=lambda one: order[one["world"], one["devices"], one["seed"]])
+    return [found[job] for job in sorted(jobs, key=lambda job: (job.order, job.seed))]
+
+
+def _key(job: Job) -> str:
+    """What a result belongs to: equal for equal jobs only."""
+    return json.dumps(asdict(job), sort_keys=True)
+
+
+def _read(ledger: Path) -> dict[str, dict[str, Any]]:
+    """Results of an earlier start; a line that a crash cut short is passed over."""
+    found = {}
+    for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        found[str(entry["job"])] = entry["result"]
+    return found
 
 
 def train_one(job: Job) -> dict[str, Any]:
