@@ -23,8 +23,8 @@ FRAME = {
     "read_wait_s": 20e-6,
 }
 """The standard frame without its read (design, section 5)."""
-WAVEFORM_READ_S = 140e-6
-"""Integration of the standard frame's read of 160 us: both halves, without their settling."""
+WAVEFORM_READ_S = 160e-6
+"""The read of the standard frame, both halves with their settling."""
 OVERDRIVE = 1.2
 TRANSPORTS = ("gpib", "usb", "lan")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hilab.frames import FramePlan
 
 EVENTS = 300_000
-WAVEFORM_FRAMES = 64_000
+WAVEFORM_FRAMES = 100_000
 TSP_FRAMES = 10_000
 LOOP_FRAMES = 60
 BATCH = 6400
@@ -27,8 +27,18 @@ DOUBLE_BUFFERED = 0.95
 
 
 def device_rows(rounds: int) -> Iterator[Row]:
-    """Events (pulses) a second of one simulated device, without instruments."""
-    with simulated("sot_fast", setting="default") as bench:
+    """Events (pulses) a second of one simulated device with its full physics, without instruments."""
+    yield _device_row("device model, full physics", 20e6, rounds, setting="default")
+
+
+def sigmoid_rows(rounds: int) -> Iterator[Row]:
+    """The same of the device model that is nothing but a sigmoid."""
+    what = "device model, per-device sigmoid"
+    yield _device_row(what, 50e6, rounds, setting="default", device_model="sigmoid_bar")
+
+
+def _device_row(what: str, bar: float, rounds: int, **simulation: Any) -> Row:
+    with simulated("sot_fast", **simulation) as bench:
         twin: Any = bench.twin
         device, field = twin.world.part(DEVICES[0]), twin.world.field
         nominal = bench.card(DEVICES[0]).nominal
@@ -37,7 +47,8 @@ def device_rows(rounds: int) -> Iterator[Row]:
         write_a = nominal.i50_a * random.normal(1.0, 0.03, EVENTS // 3)
         current_a = np.stack([np.full_like(write_a, -1.2 * nominal.i50_a), write_a, 0.2 * write_a], 1).ravel()
         width_s = np.tile([100e-6, 100e-6, 160e-6], EVENTS // 3)
-        start_s = np.concatenate([[0.0], np.cumsum(width_s + 20e-6)[:-1]])
+        # A period that is the same for every frame to the last bit, as a programme's is.
+        start_s = (np.arange(EVENTS // 3)[:, None] * 420e-6 + [0.0, 120e-6, 240e-6]).ravel()
         begin_s = [bench.clock.now()]
 
         def play() -> None:
@@ -46,49 +57,31 @@ def device_rows(rounds: int) -> Iterator[Row]:
 
         taken = timed(play, rounds)
     how = f"best of {rounds} trains of {EVENTS:,} pulses on one device; median {EVENTS / taken.median_s:.3g}"
-    yield Row("device model, full physics", EVENTS / taken.best_s, "events/s", 20e6, how)
-
-
-def sigmoid_rows(rounds: int) -> Iterator[Row]:
-    """Outcomes a second of devices that are nothing but a sigmoid each."""
-    from hilab.learning.neurons import SurrogateNeurons
-    from hilab.learning.surrogate import Surrogate
-
-    count = 16
-    units = np.linspace(0.9, 1.1, count)
-    names = tuple(f"d{number}" for number in range(count))
-    curves = Surrogate(names, np.full(count, 2e-6), 1e-3 * units, 1e-5 * units, "logistic")
-    random = np.random.default_rng(2)
-    neurons = SurrogateNeurons(curves, random)
-    device = np.arange(EVENTS) % count
-    current_a = random.normal(1e-3, 2e-5, EVENTS)
-    taken = timed(lambda: neurons.fire(device, current_a), rounds)
-    how = f"best of {rounds} draws of {EVENTS:,}, 16 curves; median {EVENTS / taken.median_s:.3g}"
-    yield Row("device model, per-device sigmoid", EVENTS / taken.best_s, "events/s", 50e6, how)
+    return Row(what, EVENTS / taken.best_s, "events/s", bar, how)
 
 
 def waveform_rows(rounds: int) -> Iterator[Row]:
     """Frames a second of wall time through driver, bytes, simulated instruments, physics and back."""
-    yield from _against_loop("sot_waveform", WAVEFORM_FRAMES, rounds, Agilent33500Loop, 1e6)
+    yield from _against_loop("sot_waveform", DEVICES[:1], WAVEFORM_FRAMES, rounds, Agilent33500Loop, 1e6)
 
 
 def tsp_rows(rounds: int) -> Iterator[Row]:
     """The same on the bench whose instrument is a 2636B."""
-    yield from _against_loop("sot_fast", TSP_FRAMES, rounds, Keithley2600Loop, None)
+    yield from _against_loop("sot_fast", DEVICES, TSP_FRAMES, rounds, Keithley2600Loop, None)
 
 
 def _against_loop(
-    bench_name: str, frames: int, rounds: int, loop_class: Any, bar: float | None
+    bench_name: str, devices: tuple[str, ...], frames: int, rounds: int, loop_class: Any, bar: float | None
 ) -> Iterator[Row]:
     with simulated(bench_name) as bench:
         random = np.random.default_rng(3)
-        batch = standard_batch(bench, frames, random, **_read(bench))
+        batch = standard_batch(bench, frames, random, devices, **_read(bench))
         plan = bench.plan(batch)
         taken = timed(lambda: bench.play(bench.plan(batch)), rounds)
         ours = frames / taken.best_s
         peer = _loop_rate(bench, loop_class, rounds)
     how = (
-        f"{bench_name}, batches of {frames:,} frames on {len(DEVICES)} devices, every amplitude another one, "
+        f"{bench_name}, batches of {frames:,} frames, devices: {len(devices)}, every amplitude another one, "
         f"planned and played in process; best of {rounds}, first call excluded; "
         f"median {frames / taken.median_s:.3g}"
     )
