@@ -111,6 +111,8 @@ def test_files_that_are_no_bench_file(
 def test_numbers_that_are_nonsense(
     value: str, protocol: str, parameter: str, hilab: Any, nothing_started: Any
 ) -> None:
+    if value == "null" and parameter in ("write_width_s", "integration_s"):
+        value = "1e99"  # without a value they are the bench's own
     found = hilab("run", protocol, *FAST, "--set", f"{parameter}={value}")
     assert found.code in (1, 2)
     assert parameter in found.sentence()

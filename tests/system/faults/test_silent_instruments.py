@@ -93,7 +93,7 @@ def test_a_meter_that_does_not_answer_fails_the_run_and_all_is_off(
 @pytest.mark.parametrize(
     ("bench", "share", "how"),
     [("sot_fast", 0.3, "hangs"), ("sot_fast", 0.5, "drops"), ("sot_fast", 0.7, "hangs"),
-     ("sot_fast", 0.9, "drops"), ("sot_classic", 0.05, "drops"), ("sot_classic", 0.2, "hangs")],
+     ("sot_fast", 0.9, "drops"), ("sot_classic", 0.05, "drops"), ("sot_classic", 0.3, "hangs")],
 )  # fmt: skip
 def test_frames_of_a_silent_source_end_with_their_programme(
     bench: str, share: float, how: str, twin: Any, hilab: Any
