@@ -202,7 +202,7 @@ class VisaDriver(Instrument):
     off_commands: tuple[str, ...] = ()
     message_s: float = 5e-3  # cost of one message on the bench's clock; measured by `identify`
 
-    # PyMeasure looks at every attribute in Python, only to hide the limits of dynamic properties from reading.
+    # PyMeasure looks at every attribute in Python, only to hide limits of dynamic properties from reading.
     __getattribute__ = object.__getattribute__
 
     def __init__(

@@ -63,11 +63,11 @@ FULL = Size(
     {"draws": 6, "test_images": 1000},
     {
         "images": 10_000,
-        "epochs": 5,
+        "epochs": 3,
         "test_images": 10_000,
         "epoch_test_images": 0,
         "samples": 20,
-        "sample_images": 500,
+        "sample_images": 250,
     },
     WORLDS,
     STUDY_SETS,
@@ -75,7 +75,7 @@ FULL = Size(
     {
         "hidden": [400, 400],
         "images": 10_000,
-        "epochs": 5,
+        "epochs": 3,
         "test_images": 10_000,
         "epoch_test_images": 0,
         "samples": 8,
