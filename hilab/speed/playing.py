@@ -56,7 +56,9 @@ def _device_row(what: str, bar: float, rounds: int, **simulation: Any) -> Row:
             device.play(current_a, begin_s[0] + start_s, width_s, 0.0, field)
 
         taken = timed(play, 10 * rounds)
-    how = f"best of {10 * rounds} trains of {EVENTS:,} pulses, one device; median {EVENTS / taken.median_s:.3g}"
+    how = (
+        f"best of {10 * rounds} trains of {EVENTS:,} pulses, one device; median {EVENTS / taken.median_s:.3g}"
+    )
     return Row(what, EVENTS / taken.best_s, "events/s", bar, how)
 
 
