@@ -55,6 +55,7 @@ _LIST_2450 = (("reset_width_s", 1e-3), ("write_width_s", 1e-3))
 _DIGITISED = (("integration_s", WAVEFORM_READ_S),)
 WAYS = (
     Way("single shot", "sot_fast", "software_loop", (), 200),
+    Way("single shot, 6221", "sot_classic", "software_loop", (), 40),
     Way("pulse delta", "sot_classic", "keithley6221_pulse_delta", _SLOW, 640),
     Way("list, 6221", "sot_classic", "keithley6221_list", _LIST_6221, 640),
     Way("list, 2450", "sot_smu", "keithley2450_list", _LIST_2450, 640),
