@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -128,6 +129,11 @@ def train_all(
                 with ledger.open("a", encoding="utf-8") as lines:
                     lines.write(json.dumps({"job": _key(job), "result": found[job]}) + "\n")
                 tell(len(found), found[job])
+        except BrokenProcessPool as error:
+            raise HilabError(
+                f"a training process was killed from outside (is the memory full?); {len(found)} of {len(jobs)} "
+                "runs are kept: start the same command again to go on"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
