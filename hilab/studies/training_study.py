@@ -131,8 +131,8 @@ def train_all(
                 tell(len(found), found[job])
         except BrokenProcessPool as error:
             raise HilabError(
-                f"a training process was killed from outside (is the memory full?); {len(found)} of {len(jobs)} "
-                "runs are kept: start the same command again to go on"
+                f"a training process was killed from outside (is the memory full?); {len(found)} of "
+                f"{len(jobs)} runs are kept: start the same command again to go on"
             ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
