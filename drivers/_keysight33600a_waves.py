@@ -33,6 +33,7 @@ class WaveMemory(VisaDriver):
     load: KnownLoad
     waves: dict[str, int] | None = None
     _mode = ""
+    _answering = False  # `arm_waves` was sent and its answer not read yet
 
     @property
     def wave_samples(self) -> tuple[int, int]:
@@ -67,11 +68,12 @@ class WaveMemory(VisaDriver):
         self._send([*self._block(2, name, codes), b"\n"])
 
     def forget_waves(self) -> None:
-        """One message: outputs off, both memories empty."""
+        """Outputs off, both memories empty. Complaints from before the first wave are nobody's: forgotten."""
         self._peak: dict[str, int] = {}
         self._told: dict[str, str] = {}
+        old = "*CLS;" if self.waves is None else ""
         self.prepare_waveforms()
-        self.write(":SOUR1:DATA:VOL:CLE;:SOUR2:DATA:VOL:CLE")
+        self.write(f"{old}:SOUR1:DATA:VOL:CLE;:SOUR2:DATA:VOL:CLE")
         self.waves = {}
 
     def prepare_waveforms(self) -> None:
@@ -103,11 +105,22 @@ class WaveMemory(VisaDriver):
                 ":SOUR2:BURS:NCYC": f"{setup.cycles}",
             }
         )
-        self._send([*parts, f"{news}:OUTP1 ON;:OUTP2 ON;*OPC?\n".encode()])
+        self._send([*parts, f"{news}:OUTP1 ON;:OUTP2 ON;*OPC?;:SYST:ERR?\n".encode()])
+        self._answering = True
 
     def waves_ready(self) -> None:
-        """Wait for the answer to `arm_waves`: the waves can be triggered."""
-        self.link.read()
+        """Wait for the answer to `arm_waves`: the waves can be triggered.
+
+        BenchError where the box refused something: it would play another wave, or at another amplitude.
+        """
+        done, _, complaint = self.link.read().strip().partition(";")
+        self._answering = False
+        if done != "1" or complaint.split(",")[0].strip() not in ("0", "+0"):
+            self.forget()
+            raise BenchError(
+                f"{self.name} did not take a wave ({complaint or done!r}), so it was not triggered; look at "
+                "the box's error list and its memory"
+            )
 
     def trigger_waves(self) -> None:
         """One message: both channels start at the same edge."""
@@ -122,11 +135,14 @@ class WaveMemory(VisaDriver):
         return [answer, *self.check_errors()]
 
     def stop_waves(self) -> None:
-        """One message: abort, outputs off."""
+        """One message: abort, outputs off. An answer that nobody read is cleared before."""
+        if self._answering:
+            self._answering = False
+            self.link.device_clear()
         self.write(":ABOR;:OUTP1 OFF;:OUTP2 OFF")
 
     def forget(self) -> None:
-        """What the box holds is not known any more."""
+        """What the box holds and is set to is not known any more."""
         self.waves = None
         self._mode = ""
 
@@ -152,5 +168,9 @@ class WaveMemory(VisaDriver):
         return "".join(f"{header} {value};" for header, value in new.items())
 
     def _send(self, parts: list[bytes | memoryview]) -> None:
-        """One message that holds binary blocks."""
-        self.write_bytes(b"".join(parts))
+        """One message that holds binary blocks. Where it fails nobody knows what the box holds now."""
+        try:
+            self.write_bytes(b"".join(parts))
+        except BenchError:
+            self.forget()
+            raise

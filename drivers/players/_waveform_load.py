@@ -22,8 +22,9 @@ MARGIN = 1.5  # of the reader's range over the expected voltage
 
 @dataclass(frozen=True)
 class LineLoad:
-    """Device, contacts and shunt in series (ohm; inf for an open line), with its relative uncertainty.
+    """Device, contacts and shunt in series, with its relative uncertainty.
 
+    ohm is inf for an open line and 0 for a shorted one.
     measured_s is the time of the measurement on the bench's clock; None for the nominal load.
     """
 
@@ -40,10 +41,20 @@ class LineLoad:
         expected_ohm = nominal_ohm(card, shunt)
         if math.isinf(self.ohm):
             return f"{card.name}: its current line is open (no current at the shunt); check its contacts"
+        if self.ohm == 0:
+            return (
+                f"{card.name}: its current line is shorted (much more current at the shunt than was asked "
+                "for); check its contacts and the shunt's range"
+            )
         if abs(self.ohm / expected_ohm - 1) > WINDOW:
             return (
                 f"{card.name}: its line has {self.ohm:.4g} ohm, not the {expected_ohm:.4g} ohm of the bench "
                 f"file within {WINDOW:.0%}; check its contacts and r_ohm"
+            )
+        if self.measured_s is not None and not self.uncertainty <= NOMINAL_UNCERTAINTY:
+            return (
+                f"{card.name}: its line could be measured to {self.uncertainty:.0%} only, "
+                f"{NOMINAL_UNCERTAINTY:.0%} are needed; take a larger shunt (shunt_ohm) or read_max_a"
             )
         return ""
 
@@ -77,13 +88,19 @@ def measured_load(station: Station, device: str, shunt: Shunt) -> LineLoad:
         bias.set_load_ohm(expected_ohm)
         bias.configure_bias(asked_a, min(card.limits.voltage_max_v, source.wave_v))
         readings = []
-        for current_a in (asked_a, -asked_a):
-            bias.set_bias_a(current_a)
-            station.clock.sleep(SETTLE_S)
-            readings.append(reader.read_v())
-        bias.bias_off()
-    shunt_v = (readings[0] - readings[1]) / 2
+        try:
+            for current_a in (asked_a, -asked_a):
+                bias.set_bias_a(current_a)
+                station.clock.sleep(SETTLE_S)
+                readings.append(reader.read_v())
+                if math.isnan(readings[-1]):
+                    break  # far too much current: not once more
+        finally:
+            bias.bias_off()
     now_s = station.clock.now()
+    if math.isnan(readings[-1]):
+        return LineLoad(0.0, math.inf, now_s)
+    shunt_v = (readings[0] - readings[1]) / 2
     if not shunt_v > OPEN * asked_a * shunt.ohm:
         return LineLoad(math.inf, math.inf, now_s)
     driven_v = asked_a * (expected_ohm + source.wave_ohm)

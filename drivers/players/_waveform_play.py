@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -120,13 +121,36 @@ class Playback:
         self._done = 0
 
     def run(self) -> FrameReadings:
-        """Play every load; after `stop` the rest is MISSING, the frame in flight a TIMEOUT."""
-        for number in range(len(self._loads)):
-            if (self._stop is not None and self._stop.is_set()) or not self._play(number):
-                break
-        self._collect()
-        self._off()
+        """Play every load; after `stop` the rest is MISSING, the frame in flight a TIMEOUT.
+
+        Whatever goes wrong on the way, nothing plays on: the wave is aborted and the outputs are off.
+        """
+        over = False
+        try:
+            for number in range(len(self._loads)):
+                if (self._stop is not None and self._stop.is_set()) or not self._play(number):
+                    break
+            self._collect()
+            self._off()
+            over = True
+        finally:
+            if not over:
+                self._give_up()
         return self._readings
+
+    def _give_up(self) -> None:
+        """Abort both instruments and rely on nothing that was sent to them.
+
+        One that does not answer is left to the safe state that follows.
+        """
+        for driver, stop in (
+            (self._source, self._source.stop_waves),
+            (self._digitiser, self._digitiser.abort),
+        ):
+            with suppress(BenchError):
+                stop()
+            if hasattr(driver, "forget"):
+                driver.forget()
 
     # ---- one load ----------------------------------------------------------------------------------
 

@@ -200,3 +200,87 @@ def test_results_do_not_depend_on_how_a_batch_is_cut(open_named):
     bits = np.abs(one.voltage_v - middle) < 0.5 * READ_A["w4_d1"] * 0.8
     again = np.abs(np.concatenate([each.voltage_v for each in two]) - middle) < 0.5 * READ_A["w4_d1"] * 0.8
     assert (bits == again).mean() > 0.98
+
+
+def test_far_too_much_current_at_the_shunt_is_a_short_and_the_source_is_off(open_named, monkeypatch):
+    bench = open_named("sot_waveform")
+    monkeypatch.setattr(bench.instruments["dmm"], "read_v", lambda: float("nan"))
+    with pytest.raises(PlanRefused, match="w4_d1: its current line is shorted"):
+        bench.plan(batch(10), "waveform")
+    assert bench.instruments["awg"].verify_safe()
+
+
+def test_a_meter_that_fails_at_the_shunt_leaves_the_source_off(open_named, monkeypatch):
+    bench = open_named("sot_waveform")
+
+    def broken():
+        raise BenchError("no reading")
+
+    monkeypatch.setattr(bench.instruments["dmm"], "read_v", broken)
+    with pytest.raises(BenchError, match="no reading"):
+        bench.plan(batch(10), "waveform")
+    assert bench.instruments["awg"].verify_safe()
+
+
+@pytest.mark.parametrize("method", ["arm_triggered", "fetch"])
+def test_whatever_fails_nothing_plays_on_and_the_next_batch_is_right(open_named, monkeypatch, method):
+    bench = open_named("sot_waveform")
+    frames = batch(400)
+    plan = bench.plan(frames, "waveform")
+    assert agrees(frames, bench.play(plan))
+    dmm = bench.instruments["dmm"]
+
+    def broken(*given):
+        raise ZeroDivisionError("struck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dmm, method, broken)
+        with pytest.raises(ZeroDivisionError, match="struck"):
+            bench.play(plan)
+    assert bench.instruments["awg"].verify_safe()
+    again = bench.play(bench.plan(frames, "waveform"))
+    assert agrees(frames, again)
+
+
+def test_a_wave_that_the_box_refuses_is_not_triggered(open_named, monkeypatch):
+    bench = open_named("sot_waveform")
+    plan = bench.plan(batch(10), "waveform")
+    awg = bench.instruments["awg"]
+    triggered = []
+    monkeypatch.setattr(awg, "trigger_waves", lambda: triggered.append(1))
+    send = awg.write_bytes
+    monkeypatch.setattr(
+        awg,
+        "write_bytes",
+        lambda content: send(content.replace(b":SOUR1:FUNC:ARB f1;", b":SOUR1:FUNC:ARB f7;")),
+    )
+    with pytest.raises(BenchError, match="awg did not take a wave"):
+        bench.play(plan)
+    assert not triggered
+    assert awg.verify_safe()
+
+
+def test_what_was_sent_in_vain_is_not_believed(open_named, monkeypatch):
+    """A message that did not arrive left the amplitude of the last batch in force."""
+    bench = open_named("sot_waveform")
+    awg = bench.instruments["awg"]
+    frames = batch(50)
+    assert agrees(frames, bench.play(bench.plan(frames, "waveform")))
+
+    def lost(content):
+        raise BenchError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(awg, "write_bytes", lost)
+        with pytest.raises(BenchError, match="lost"):
+            bench.play(bench.plan(batch(50, seed=1, write=(0.3, 1.5)), "waveform"))
+    smaller = batch(50, seed=2, write=(0.3, 1.5))
+    assert agrees(smaller, bench.play(bench.plan(smaller, "waveform")))
+
+
+def test_complaints_from_before_are_not_those_of_a_wave(open_named):
+    bench = open_named("sot_waveform")
+    awg = bench.instruments["awg"]
+    plan = bench.plan(batch(10), "waveform")
+    awg.write(":NONSENSE 1")
+    assert len(bench.play(plan)) == 10

@@ -180,3 +180,12 @@ def test_a_forged_plan_sends_nothing(bench, player):
             dataclasses.replace(plan, actual=dataclasses.replace(plan.actual, write_a=np.array([5e-3])))
         )
     assert bench.routes == []
+
+
+def test_a_shorted_line_and_a_poor_measurement_are_refused(player):
+    player._loads["w2_d1"] = LineLoad(0.0, math.inf, 0.0)
+    player._loads["w16_d1"] = LineLoad(1100.0, 0.5, 0.0)
+    with pytest.raises(PlanRefused) as refusal:
+        player.plan(batch([0, 1], write_a=1e-4, reset_a=-1e-4))
+    assert any("w2_d1: its current line is shorted" in each for each in refusal.value.reasons)
+    assert any("w16_d1: its line could be measured to 50% only" in each for each in refusal.value.reasons)
