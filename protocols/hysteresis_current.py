@@ -11,13 +11,15 @@ from pydantic import Field
 from hilab.analysis.hysteresis import analyse_loop
 from hilab.engine.messages import Column, Message, Progress, Reading, Result
 from hilab.engine.protocol import Protocol, ProtocolParams
-from hilab.frames import FrameBatch
+from hilab.frames import DeviceCard, FrameBatch
 from protocols._common import Steps, chosen_devices, read_currents
 from protocols._locate import Timing, check_frames
 from protocols.hysteresis_field import loop_figures
 
 if TYPE_CHECKING:
     from hilab.bench import Bench
+
+ENOUGH = 1.2  # of I50: a loop that goes so far switches
 
 
 class HysteresisCurrentParams(ProtocolParams):
@@ -28,7 +30,10 @@ class HysteresisCurrentParams(ProtocolParams):
         None, gt=0, description="largest pulse; envelope_fraction of the device's limit if not given"
     )
     envelope_fraction: float = Field(
-        0.7, gt=0, le=1, description="largest pulse as a part of the device's limit"
+        0.7,
+        gt=0,
+        le=1,
+        description="largest pulse as a part of the device's limit; 1.2 of its nominal I50 if that is more",
     )
     points: int = Field(41, ge=5, le=1001, description="amplitudes on each of the two branches")
     cycles: int = Field(1, ge=1, le=100, description="how often the loop is run")
@@ -94,6 +99,12 @@ def loop_shape(points: int, cycles: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return level, branch.astype(np.int64), cycle.astype(np.int64)
 
 
+def _largest_a(card: DeviceCard, limit_a: float, fraction: float) -> float:
+    """A part of the limit, but enough to switch the device that the design promises, if that is allowed."""
+    promised_a = ENOUGH * card.nominal.i50_a if card.nominal else 0.0
+    return min(max(fraction * limit_a, promised_a), limit_a)
+
+
 def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[str, dict[str, float | str]]]:
     """Measure the loops; returns {device: {switching_up_a, switching_down_a, opening_ohm}}."""
     devices = chosen_devices(bench, params.devices)
@@ -102,7 +113,9 @@ def current_loops(bench: Bench, params: HysteresisCurrentParams) -> Steps[dict[s
     figures = {}
     for number, device in enumerate(devices):
         limit_a = bench.devices[device].limits.current_max_a(params.write_width_s or bench.pulse_width_s)
-        current_max_a = params.current_max_a or params.envelope_fraction * limit_a
+        current_max_a = params.current_max_a or _largest_a(
+            bench.devices[device], limit_a, params.envelope_fraction
+        )
         batch = FrameBatch.of(
             [device],
             np.zeros(len(level), dtype=int),

@@ -60,6 +60,13 @@ def test_current_loop_switches_at_i50(bench: Any, tmp_path: Path) -> None:
     assert loop["coercive_a"] == pytest.approx(float(truth(bench, "w4_d1").i50_a(100e-6)), rel=0.06)
 
 
+def test_a_loop_goes_far_enough_where_the_source_is_the_limit(home: Path, tmp_path: Path) -> None:
+    """Of 16 um the 10 V of the waveform bench allow little more than I50."""
+    with hilab.open_bench("sot_waveform", seed=2) as opened:
+        run = hilab.run("hysteresis_current", opened, {"devices": ["w16_d1"]}, out=tmp_path)
+    assert run.results["current_loop"]["w16_d1"]["coercive_a"] == pytest.approx(6.4e-3, rel=0.1)
+
+
 def test_turning_the_assist_magnet_inverts_the_loop(home: Path, tmp_path: Path) -> None:
     openings = {}
     for assist_t in (0.05, -0.05):
