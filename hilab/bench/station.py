@@ -16,6 +16,7 @@ from hilab.bench.accounts import Account, Accounts, pulse_energy_j
 from hilab.bench.choice import Choice
 from hilab.bench.field import FieldControl, FieldReading
 from hilab.bench.file import BenchFile
+from hilab.bench.line import Lines, limit_part
 from hilab.bench.locks import AddressLock
 from hilab.bench.playing import SLACK, Playing, wear_reasons
 from hilab.bench.reading import PortReading
@@ -75,6 +76,7 @@ class Bench:
             self._shunts,
             file.roles.get("pulse_source", ""),
         )
+        self._lines = Lines()
         self._playing = Playing(self, ledger, self._accounts, file.misread_limit)
         self._field = self._field_control()
 
@@ -243,17 +245,24 @@ class Bench:
             )
 
     def pulse(self, device: str, amplitude_a: float, width_s: float) -> None:
-        """One rectangular current pulse, inside the device's envelope and pulse budget; counted as wear."""
+        """One rectangular current pulse, inside the device's envelope and pulse budget; counted as wear.
+
+        Where the source is a voltage behind a shunt, the device's line is measured first (at half of its read
+        current, remembered for ten minutes), and refused if it is not as the bench file says.
+        """
         self.check_stop()
         card = self.card(device)
-        self._refuse_pulse(card, amplitude_a, width_s)
+        source = self.role("pulse_source")
+        self._refuse_pulse(card, amplitude_a, width_s, source)
         counts = {device: (int(amplitude_a > 0), int(amplitude_a < 0))}
         reasons = list(wear_reasons(counts, self.devices, self._ledger.all()))
         if reasons:
             raise BenchError(reasons[0])
-        if self._router.device != device:
+        load_ohm = self._lines.load_ohm(self, card, source)
+        if self._router.device != device or load_ohm is not None:
             self.route(device, "hall" if "hall" in card.ports else "current")
-        source = self.role("pulse_source")
+        if load_ohm is not None:
+            source.set_load_ohm(load_ohm)
         with self.spending("arm"):
             source.configure_pulse(card.limits.current_max_a(width_s), reading.compliance_v(source, card))
         self._ledger.debit(counts)
@@ -261,10 +270,17 @@ class Bench:
         with self.spending("play"):
             source.pulse(amplitude_a, width_s)
 
-    def _refuse_pulse(self, card: DeviceCard, amplitude_a: float, width_s: float) -> None:
+    def _refuse_pulse(self, card: DeviceCard, amplitude_a: float, width_s: float, source: Any) -> None:
         if not (math.isfinite(width_s) and width_s > 0):
             raise BenchError(f"a pulse width must be a positive time in seconds, got {width_s}")
+        shortest_s, longest_s = getattr(source, "pulse_width_s", (0.0, math.inf))
+        if not shortest_s * (1 - 1e-9) <= width_s <= longest_s * (1 + 1e-9):
+            raise BenchError(
+                f"{self.file.roles['pulse_source']!r} makes pulses of {shortest_s:g} to {longest_s:g} s, "
+                f"not of {width_s:g} s"
+            )
         limit_a = min(card.limits.current_max_a(width_s), card.limits.voltage_max_v / card.r_ohm)
+        limit_a *= limit_part(self, source)
         if not (math.isfinite(amplitude_a) and 0 < abs(amplitude_a) <= limit_a * SLACK):
             raise BenchError(
                 f"{card.name}: a pulse of {amplitude_a * 1e3:.4g} mA and {width_s * 1e6:g} us is outside its "
@@ -368,6 +384,7 @@ class Bench:
     def _forget(self) -> None:
         """Rely on nothing that was sent before; a driver that remembers settings has a method `forget`."""
         self._router.forget()
+        self._lines.forget()
         if self._field is not None:
             self._field.forget()
         for driver in self._drivers.values():

@@ -83,7 +83,7 @@ FULL = Size(
 )
 QUICK = Size(
     2,
-    {"points": 13, "trials": 50, "rounds": 2, "loop_points": 25},
+    {"points": 13, "trials": 50, "rounds": 2, "loop_points": 41},
     {
         "absolute_a": [44e-6],
         "relative": [0.04],
