@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers.players._compile import FULL_CODE
-from drivers.players._planning import CONTACTS_OHM
-from hilab.frames import DeviceCard
+from drivers.players._planning import CONTACTS_OHM, Envelope, Peaks
+from hilab.frames import DeviceCard, FrameBatch
 from hilab.roles import Shunt, Station
 
 REMEMBERED_S = 600.0  # bench time for which a measured load is believed
@@ -67,6 +68,27 @@ def nominal_ohm(card: DeviceCard, shunt: Shunt | None) -> float:
 def nominal_load(card: DeviceCard, shunt: Shunt | None) -> LineLoad:
     """A load that nobody measured."""
     return LineLoad(nominal_ohm(card, shunt), NOMINAL_UNCERTAINTY)
+
+
+def unmeasured_complaints(
+    station: Station, envelope: Envelope, peaks: Mapping[str, Peaks], batch: FrameBatch
+) -> list[str]:
+    """What is above the envelope if the card's resistance is too large, where no shunt can tell."""
+    if station.shunt is not None:
+        return []
+    found = []
+    for device, peak in peaks.items():
+        more = 1 + NOMINAL_UNCERTAINTY
+        largest = peak._replace(
+            write_a=more * peak.write_a, reset_a=more * peak.reset_a, read_a=more * peak.read_a
+        )
+        wrong = envelope.complaints(device, largest, batch, math.inf)
+        found += [
+            f"{each}, with the {NOMINAL_UNCERTAINTY:.0%} more that a line may take that no shunt measures: "
+            "lower the amplitude, or wire a shunt (shunt_ohm, shunt_taps)"
+            for each in wrong
+        ]
+    return found
 
 
 def measured_load(station: Station, device: str, shunt: Shunt) -> LineLoad:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from drivers.players._planning import (
     signal_v,
     unknown_devices,
 )
-from drivers.players._waveform_load import LineLoad, measured_load, nominal_load
+from drivers.players._waveform_load import LineLoad, measured_load, nominal_load, unmeasured_complaints
 from hilab.frames import Flag, FrameBatch, FramePlan, FrameReadings
 from hilab.roles import BiasSource, PulseSource, Reader, Station
 
@@ -77,7 +77,7 @@ class SoftwareLoopPlayer:
         """Check against the devices' limits and price; PlanRefused with every reason."""
         refuse(unknown_devices(batch, self._station.devices))
         found = judged(batch, self._envelope, self._limit_v, self._noise_v, reader="the reader")
-        lines = self._line_complaints(found.peaks)
+        lines = self._line_complaints(found.peaks, batch)
         refuse([*_width_complaints(self._source, batch), *found.reasons, *lines])
         loads = loads_of(batch, found.groups, max(len(batch), 1))
         actual = self._actual(batch)
@@ -103,13 +103,14 @@ class SoftwareLoopPlayer:
             else 0.0,
         )
 
-    def _line_complaints(self, devices: Iterable[str]) -> list[str]:
+    def _line_complaints(self, peaks: Mapping[str, Peaks], batch: FrameBatch) -> list[str]:
         """Lines that are not as the bench file says, where they matter."""
         if not self._by_voltage:
             return []
         cards, shunt = self._station.devices, self._station.shunt
-        found = [self._load(device).complaint(cards[device], shunt) for device in devices]
-        return [sentence for sentence in found if sentence]
+        found = [self._load(device).complaint(cards[device], shunt) for device in peaks]
+        loose = unmeasured_complaints(self._station, self._envelope, peaks, batch)
+        return [*(sentence for sentence in found if sentence), *loose]
 
     def _limit_v(self, device: str) -> float:
         return min(self._station.devices[device].limits.voltage_max_v, self._source.compliance_max_v)

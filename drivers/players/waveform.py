@@ -31,7 +31,7 @@ from drivers.players._planning import (
     unfilled_roles,
     unknown_devices,
 )
-from drivers.players._waveform_load import LineLoad, measured_load, nominal_load
+from drivers.players._waveform_load import LineLoad, measured_load, nominal_load, unmeasured_complaints
 from drivers.players._waveform_play import Drive, Playback, Programme, Slot, exact
 from hilab.errors import BenchError
 from hilab.frames import FrameBatch, FramePlan, FrameReadings, Load
@@ -102,6 +102,7 @@ class WaveformPlayer:
         found = self._judged(asked)
         drives: dict[str, Drive] = {}
         reasons = list(found.reasons)
+        reasons += unmeasured_complaints(self._station, self._envelope, found.peaks, asked)
         for device, peak in found.peaks.items():
             try:
                 drives[device] = self._drive(device, peak, asked)

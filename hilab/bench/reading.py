@@ -61,11 +61,6 @@ def read_port(
     reader = None if port == "current" else bench.role("reader")
     wait_s = SETTLE_S if settle_s is None else settle_s
     bias.configure_bias(card.limits.read_max_a, compliance_v(bias, card))
-    if reader is None and bias.bias_voltage_v() is None:
-        raise BenchError(
-            f"{bench.instrument_name('bias_source')!r} has no meter for the voltage across the line: "
-            "read the port 'longitudinal' or 'shunt' instead of 'current'"
-        )
     polarities = [+1.0, -1.0] * reversals or [+1.0]
     try:
         samples = [

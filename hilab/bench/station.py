@@ -273,18 +273,18 @@ class Bench:
     def _refuse_pulse(self, card: DeviceCard, amplitude_a: float, width_s: float, source: Any) -> None:
         if not (math.isfinite(width_s) and width_s > 0):
             raise BenchError(f"a pulse width must be a positive time in seconds, got {width_s}")
-        shortest_s, longest_s = getattr(source, "pulse_width_s", (0.0, math.inf))
-        if not shortest_s * (1 - 1e-9) <= width_s <= longest_s * (1 + 1e-9):
-            raise BenchError(
-                f"{self.file.roles['pulse_source']!r} makes pulses of {shortest_s:g} to {longest_s:g} s, "
-                f"not of {width_s:g} s"
-            )
         limit_a = min(card.limits.current_max_a(width_s), card.limits.voltage_max_v / card.r_ohm)
         limit_a *= limit_part(self, source)
         if not (math.isfinite(amplitude_a) and 0 < abs(amplitude_a) <= limit_a * SLACK):
             raise BenchError(
                 f"{card.name}: a pulse of {amplitude_a * 1e3:.4g} mA and {width_s * 1e6:g} us is outside its "
                 f"envelope: it must not be 0 and at most {limit_a * 1e3:.4g} mA (pulse_max_a, voltage_max_v)"
+            )
+        shortest_s, longest_s = getattr(source, "pulse_width_s", (0.0, math.inf))
+        if not shortest_s * (1 - 1e-9) <= width_s <= longest_s * (1 + 1e-9):
+            raise BenchError(
+                f"{self.file.roles['pulse_source']!r} makes pulses of {shortest_s:g} to {longest_s:g} s, "
+                f"not of {width_s:g} s"
             )
 
     # ---- field --------------------------------------------------------------------------------

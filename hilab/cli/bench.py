@@ -175,9 +175,16 @@ def read(
     json: AsJson = False,
 ) -> None:
     """Read one device once, inside its limits."""
+    from hilab.errors import BenchError
+
     with opened(file) as bench:
         current = CONTACT_SHARE * bench.card(device).limits.read_max_a if current_a is None else current_a
         reading = bench.read_port(device, port, current, reversals=reversals, integration_s=integration_s)
+        if port == "current" and reading.source_v is None:
+            raise BenchError(
+                f"{bench.instrument_name('bias_source')!r} has no meter for the voltage across the line: "
+                "read the port 'longitudinal' instead of 'current'"
+            )
     document = {
         "device": device,
         "port": port,

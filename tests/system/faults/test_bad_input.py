@@ -267,3 +267,19 @@ def test_what_was_published_before_the_disk_was_full_is_in_the_file(
     assert "No space left" in done.stderr
     (path,) = disk.glob("*.h5")
     assert load_run(path).streams["frames"].rows >= int(done.stdout.split()[-1]) > 0
+
+
+def test_a_line_is_not_read_by_a_source_without_a_meter(hilab: Any, twin: Any) -> None:
+    said = hilab("bench", "read", "sot_waveform", "--device", "w2_d1", "--port", "current", "--json")
+    assert said.code == 1
+    assert "'awg' has no meter" in said.sentence()
+    assert not said.out
+    assert not twin.live()
+
+
+def test_a_pulse_width_that_the_source_does_not_make_costs_no_wear(hilab: Any, twin: Any) -> None:
+    pulse = ("bench", "pulse", "sot_waveform", "--device", "w2_d1", "--amplitude-a", "5e-4", "--json")
+    said = hilab(*pulse, "--width-s", "1e-9")
+    assert said.code == 1
+    assert "'awg' makes pulses of 1e-06 to 1000 s, not of 1e-09 s" in said.sentence()
+    assert hilab(*pulse).document["pulses_positive"] == 1
