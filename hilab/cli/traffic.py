@@ -30,12 +30,14 @@ def show(
 ) -> None:
     """Show every exchange in its order, with its time on the bench's clock."""
     from hilab.bench.traffic import EXCHANGES, bytes_of, read_traffic
+    from hilab.errors import UsageError
+    from hilab.plugins import unknown
 
-    entries = [
-        entry
-        for entry in read_traffic(record)
-        if entry["kind"] in EXCHANGES and instrument in (None, entry["instrument"])
-    ]
+    entries = [entry for entry in read_traffic(record) if entry["kind"] in EXCHANGES]
+    names = sorted({entry["instrument"] for entry in entries})
+    if instrument is not None and instrument not in names:
+        raise UsageError(unknown("instrument", instrument, names))
+    entries = [entry for entry in entries if instrument in (None, entry["instrument"])]
     if json:
         write_json({"exchanges": entries})
         return

@@ -82,8 +82,13 @@ def write_test(record: str | Path, target: str | Path) -> Path:
     notes = [line for entry, line in zip(entries, lines, strict=False) if "instrument" not in entry]
     exchanges = [entry for entry in entries if "instrument" in entry]
     path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_test_text(run, notes, exchanges), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_test_text(run, notes, exchanges), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"the test cannot be written to {path}: {error.strerror}; name another --out"
+        ) from error
     return path
 
 

@@ -68,6 +68,17 @@ def test_the_record_is_shown_in_order(record: Path, capsys: pytest.CaptureFixtur
     )
 
 
+def test_an_unknown_instrument_and_a_target_that_cannot_be_written_are_said(
+    record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(["traffic", "show", str(record), "--instrument", "smuu"]) == 2
+    assert "no instrument 'smuu', did you mean 'smu'" in capsys.readouterr().err
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert run_cli(["traffic", "to-test", str(record), "--out", str(blocked / "test_it.py")]) == 2
+    assert "the test cannot be written to" in capsys.readouterr().err
+
+
 def test_the_same_drivers_send_the_same_bytes_and_read_the_same_run(record: Path, tmp_path: Path) -> None:
     again = replay(record, tmp_path)
     (first,) = (hilab.load_run(path) for path in record.parent.glob("*.h5"))
