@@ -237,6 +237,8 @@ class HallBar:
         )
         self._time = max(self._time, stop)
         self.truth.note_heat(stop, before)
+        if survived < len(level):  # a dead bar stays as it was
+            level[survived:], warm[survived:] = level[survived - 1], warm[survived - 1]
         return Lived(level, int(survived), warm)
 
     def _negligible(self, since: float, until: float, current_a: float, field: Field) -> bool:

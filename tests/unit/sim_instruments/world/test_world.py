@@ -74,6 +74,8 @@ def test_a_device_that_dies_opens_the_line_in_the_middle_of_a_train(world):
     assert (trace.current_a[:died] == 22e-3).all() and (trace.current_a[died:] == 0).all()
     assert (trace.voltage_v[died:] == 100.0).all() and trace.compliance[died:].all()
     assert w.truth["d1"].dead and np.abs(trace.sensed_v("smu.b")[died:]).max() < 1e-4
+    after = trace.played["d1"].level[died:]
+    assert (after == after[0]).all() and abs(after[0]) <= 1  # a dead bar stays as it was
 
 
 def test_a_voltage_source_has_a_current_limit(world):
