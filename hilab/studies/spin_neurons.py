@@ -26,6 +26,7 @@ from hilab.studies.controls import control_row, control_rows
 from hilab.studies.training_study import (
     DEVICE_ARMS,
     FEW_ARMS,
+    SOFTWARE_ARMS,
     STUDY_SETS,
     WORLDS,
     Job,
@@ -54,6 +55,7 @@ class Size:
     worlds: tuple[str, ...]
     sets: tuple[str, ...]
     arms: tuple[str, ...]
+    software_arms: tuple[str, ...]
     deep: Mapping[str, Any] | None
 
 
@@ -72,6 +74,7 @@ FULL = Size(
     WORLDS,
     STUDY_SETS,
     DEVICE_ARMS,
+    SOFTWARE_ARMS,
     {
         "hidden": [400, 400],
         "images": 10_000,
@@ -106,6 +109,7 @@ QUICK = Size(
     ("static",),
     ("2 um", "all"),
     FEW_ARMS,
+    (),
     None,
 )
 
@@ -171,7 +175,14 @@ def train(size: Size) -> list[dict[str, Any]]:
     """Every world, set of devices and seed, as many at a time as there are cores; the deep network first."""
     out = str(OUT)
     jobs = jobs_of(
-        BENCH, range(size.seeds), size.training, out, worlds=size.worlds, sets=size.sets, arms=size.arms
+        BENCH,
+        range(size.seeds),
+        size.training,
+        out,
+        worlds=size.worlds,
+        sets=size.sets,
+        arms=size.arms,
+        software_arms=size.software_arms,
     )
     if size.deep:
         params = {**size.deep, "arms": ["software", "hil_calibrated_backward"]}

@@ -97,13 +97,14 @@ def jobs_of(
     worlds: Sequence[str] = WORLDS,
     sets: Sequence[str] = STUDY_SETS,
     arms: Sequence[str] = DEVICE_ARMS,
+    software_arms: Sequence[str] = SOFTWARE_ARMS,
     instrument_errors: bool = False,
 ) -> list[Job]:
-    """Every seed, world and set. The deterministic arms go with the first world and set of each seed."""
+    """Every seed, world and set. The software arms go with the first world and set of each seed."""
     jobs = []
     for seed in seeds:
         for number, (world, devices) in enumerate((world, one) for world in worlds for one in sets):
-            extra = SOFTWARE_ARMS if number == 0 and len(arms) > len(FEW_ARMS) else ()
+            extra = software_arms if number == 0 else ()
             chosen = {**params, "arms": ["software", *extra, *arms]}
             jobs.append(Job(world, devices, seed, bench, chosen, out, instrument_errors))
     return jobs
