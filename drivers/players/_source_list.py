@@ -34,6 +34,7 @@ from drivers.players._planning import (
     unfilled_roles,
     unknown_devices,
 )
+from drivers.players._points import frame_levels
 from hilab.errors import BenchError
 from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, IntArray, Load
 from hilab.roles import Station
@@ -70,13 +71,7 @@ class Points:
 
     def levels(self, actual: FrameBatch, frames: IntArray) -> FloatArray:
         """Levels (A) of these frames, one after the other."""
-        values = {
-            "": np.zeros(len(frames)),
-            "reset": actual.reset_a[frames],
-            "write": actual.write_a[frames],
-            "read": actual.read_a[frames],
-        }
-        return np.column_stack([values[what] for what in self.what]).ravel()
+        return frame_levels(self.what, actual, frames)
 
 
 class SourceListPlayer:

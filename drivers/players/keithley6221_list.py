@@ -30,9 +30,9 @@ from drivers.players._planning import (
     signal_v,
     source_range,
     still_fits,
-    unfilled_roles,
     unknown_devices,
 )
+from drivers.players._points import frame_levels, no_classic_pair
 from hilab.errors import BenchError
 from hilab.frames import Flag, FloatArray, FrameBatch, FramePlan, FrameReadings, IntArray, Load
 from hilab.roles import Station
@@ -71,13 +71,7 @@ class Points:
 
     def levels(self, actual: FrameBatch, frames: IntArray) -> FloatArray:
         """Levels (A) of these frames, one after the other."""
-        values = {
-            "": np.zeros(len(frames)),
-            "reset": actual.reset_a[frames],
-            "write": actual.write_a[frames],
-            "read": actual.read_a[frames],
-        }
-        return np.column_stack([values[what] for what in self.what]).ravel()
+        return frame_levels(self.what, actual, frames)
 
 
 class ListPlayer:
@@ -94,13 +88,7 @@ class ListPlayer:
     @classmethod
     def unsuitable(cls, station: Station) -> str:
         """'' where a 6221 pulses and a 2182A reads. Whether they are cabled shows when a plan is played."""
-        missing = unfilled_roles(station, ("pulse_source", "reader"))
-        if missing:
-            return missing
-        source, reader = station.role("pulse_source"), station.role("reader")
-        if not isinstance(source, Keithley6221):
-            return "the pulse source is no Keithley 6221"
-        return "" if isinstance(reader, Keithley2182A) else "the reader is no Keithley 2182A"
+        return no_classic_pair(station)
 
     # ---- plan ------------------------------------------------------------------------------------
 
