@@ -14,7 +14,7 @@ from hilab.roles import Station
 
 
 def frame_levels(what: Sequence[str], actual: FrameBatch, frames: IntArray) -> FloatArray:
-    """Levels (A) of these frames, one after the other; what each point is: reset, write, read or "" (zero)."""
+    """Levels (A) of these frames in turn; what: each point is reset, write, read or "" (zero)."""
     values = {
         "": np.zeros(len(frames)),
         "reset": actual.reset_a[frames],
